@@ -1,0 +1,101 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+
+/**
+ * Everything the relay counts. Names and labels are public contract (`docs/operations.md` lists them, a test
+ * compares). Labels are configured names only: a gid, topic or URL as a label would be unbounded and would leak.
+ */
+export type Metrics = ReturnType<typeof createMetrics>
+
+/** A fresh registry with every instrument; one a relay. */
+export function createMetrics() {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  return {
+    registry,
+    published: new Counter({
+      name: 'postcommit_published_total',
+      help: 'Messages acknowledged by the broker straight from the log.',
+      labelNames: ['source'] as const,
+      registers,
+    }),
+    parked: new Counter({
+      name: 'postcommit_parked_total',
+      help: 'Messages set aside from the log because their subject or an earlier message of their key failed.',
+      labelNames: ['source'] as const,
+      registers,
+    }),
+    duplicates: new Counter({
+      name: 'postcommit_duplicates_total',
+      help: 'Publishes that JetStream answered as duplicates of an earlier one.',
+      labelNames: ['source'] as const,
+      registers,
+    }),
+    attempts: new Counter({
+      name: 'postcommit_attempts_total',
+      help: 'Deliveries attempted, by outcome: confirmed, failed, refused, unavailable.',
+      labelNames: ['source', 'destination', 'outcome'] as const,
+      registers,
+    }),
+    commitToConfirm: new Histogram({
+      name: 'postcommit_commit_to_confirm_seconds',
+      help: 'From the insert in the business transaction to the confirmation, by the clock of the database.',
+      labelNames: ['source', 'destination'] as const,
+      buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600],
+      registers,
+    }),
+    backlog: new Gauge({
+      name: 'postcommit_backlog',
+      help: 'Messages committed and not confirmed; counted to 100000 at most.',
+      labelNames: ['source', 'destination'] as const,
+      registers,
+    }),
+    oldestAge: new Gauge({
+      name: 'postcommit_oldest_age_seconds',
+      help: 'Age of the oldest message that is not confirmed and not dead; 0 if there is none.',
+      labelNames: ['source', 'destination'] as const,
+      registers,
+    }),
+    dead: new Gauge({
+      name: 'postcommit_dead',
+      help: 'Dead letters that wait for a person.',
+      labelNames: ['source', 'destination'] as const,
+      registers,
+    }),
+    breaker: new Gauge({
+      name: 'postcommit_breaker_state',
+      help: 'Circuit breaker of a destination: 0 closed, 1 half-open, 2 open.',
+      labelNames: ['destination'] as const,
+      registers,
+    }),
+    leaseHeld: new Gauge({
+      name: 'postcommit_lease_held',
+      help: '1 while this relay owns the shard.',
+      labelNames: ['source', 'shard'] as const,
+      registers,
+    }),
+    leaseLost: new Counter({
+      name: 'postcommit_lease_lost_total',
+      help: 'Times this relay found that it had been declared dead.',
+      labelNames: ['source'] as const,
+      registers,
+    }),
+    fencedWrites: new Counter({
+      name: 'postcommit_fenced_writes_total',
+      help: 'Writes refused because another relay owns the row by now.',
+      labelNames: ['source'] as const,
+      registers,
+    }),
+    readAge: new Gauge({
+      name: 'postcommit_read_age_seconds',
+      help: 'Time since the source database was last read successfully.',
+      labelNames: ['source'] as const,
+      registers,
+    }),
+    natsConnected: new Gauge({
+      name: 'postcommit_nats_connected',
+      help: '1 while the connection to NATS is up.',
+      registers,
+    }),
+  }
+}

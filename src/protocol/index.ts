@@ -1,0 +1,10 @@
+/** What a service and a relay agree on: names, limits, parsers. No I/O. */
+export * from './delivery-state.ts'
+export * from './destination.ts'
+export * from './errors.ts'
+export * from './failpoint.ts'
+export * from './gid.ts'
+export * from './headers.ts'
+export * from './limits.ts'
+export * from './subject.ts'
+export * from './webhook-signature.ts'

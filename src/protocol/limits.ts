@@ -1,0 +1,16 @@
+/** Limits that both sides of the protocol hold; exceeding one is an error at the edge, never a silent cut. */
+export const LIMITS = {
+  gidCharacters: 64,
+  subjectCharacters: 255,
+  subjectTokens: 16,
+  pathCharacters: 2048,
+  keyCharacters: 255,
+  headers: 32,
+  headerNameCharacters: 64,
+  headerValueBytes: 1024,
+  payloadBytesDefault: 256 * 1024,
+  /** Below NATS's default max_payload of 1 MiB, which counts headers too. */
+  payloadBytesHard: 900 * 1024,
+  messagesPerTransaction: 1000,
+  delayMs: 366 * 24 * 60 * 60 * 1000,
+} as const
