@@ -145,6 +145,26 @@ export const ERRORS = {
     action: 'Run: postcommit check-config',
     retryable: false,
   },
+  POSTCOMMIT_SERVER_NOT_FOUND: {
+    message: 'no {server} was found on this machine: {reason}',
+    action: '{install}',
+    retryable: false,
+  },
+  POSTCOMMIT_SERVER_IN_USE: {
+    message: 'the {server} in {folder} is in use by process {pid}',
+    action: 'End that process, or use another folder.',
+    retryable: true,
+  },
+  POSTCOMMIT_SERVER_DATA_UNSUITABLE: {
+    message: 'the data in {folder} cannot be opened by {server} {version}: {reason}',
+    action: 'Install the version that wrote it, or delete the folder to start empty.',
+    retryable: false,
+  },
+  POSTCOMMIT_SERVER_START_FAILED: {
+    message: '{server} did not start: {reason}',
+    action: 'See {log}, or set {variable} to the URL of a server that runs already.',
+    retryable: true,
+  },
   POSTCOMMIT_STREAM_MISSING: {
     message: 'no JetStream stream takes messages for {subject}',
     action: 'Create the stream, or name it under nats.streams with create: true.',
@@ -195,8 +215,9 @@ export const ERRORS = {
 /** A code of the table {@link ERRORS}. */
 export type ErrorCode = keyof typeof ERRORS
 
+// A name in braces is a placeholder; `{ messages }` with its spaces is code in the text.
 type Placeholders<Text extends string> = Text extends `${string}{${infer Name}}${infer Rest}`
-  ? Name | Placeholders<Rest>
+  ? (Name extends `${string} ${string}` ? never : Name) | Placeholders<Rest>
   : never
 
 type DetailsOf<Code extends ErrorCode> = Record<

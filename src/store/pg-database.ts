@@ -1,0 +1,89 @@
+import { PostcommitError } from '../protocol/errors.ts'
+import { CommitFailure, type Database, type IsolationLevel, type Run } from './database.ts'
+import { isDatabaseVerdict } from './database-error.ts'
+
+/** What is used of a `pg.Pool`. */
+export interface PoolLike {
+  connect(): Promise<unknown>
+  query(text: string, values?: unknown[]): Promise<unknown>
+}
+
+interface Client {
+  query(text: string, values?: readonly unknown[]): Promise<{ rows: Record<string, unknown>[]; command: string }>
+  release(destroy?: boolean): void
+  on(event: 'error', listener: () => void): unknown
+  off(event: 'error', listener: () => void): unknown
+  getTransactionStatus?(): 'I' | 'T' | 'E' | null
+}
+
+/** A pg Pool as a {@link Database}. */
+export function openPool(pool: PoolLike): Database<Client> {
+  return {
+    run: async ({ text, values }) => (await (pool as unknown as Client).query(text, values)).rows,
+    async transaction(work, isolationLevel) {
+      const client = (await pool.connect()) as Client
+      // A connection that dies while it is checked out emits 'error'; without a listener that ends the process.
+      client.on('error', ignore)
+      let broken = true
+      try {
+        const value = await transact(client, work, isolationLevel)
+        broken = false
+        return value
+      } catch (error) {
+        broken = await rollBack(client, error)
+        throw error
+      } finally {
+        client.off('error', ignore)
+        client.release(broken)
+      }
+    },
+  }
+}
+
+async function transact<T>(
+  client: Client,
+  work: (tx: Client, run: Run) => Promise<T>,
+  isolationLevel: IsolationLevel | undefined,
+): Promise<T> {
+  await client.query(isolationLevel === undefined ? 'begin' : `begin isolation level ${isolationLevel}`)
+  const value = await work(client, async ({ text, values }) => (await client.query(text, values)).rows)
+  const { command } = await client.query('commit').catch((cause: unknown) => {
+    // A verdict of the database at COMMIT (a deferred constraint, a serialization failure) is the user's to see.
+    throw isDatabaseVerdict(cause) ? cause : new CommitFailure(false, cause)
+  })
+  // COMMIT of a failed transaction is answered ROLLBACK, and pg resolves that promise like any other.
+  if (command !== 'COMMIT') throw new CommitFailure(true)
+  return value
+}
+
+/** Ends the transaction; resolves to whether the connection is of no further use. */
+async function rollBack(client: Client, error: unknown): Promise<boolean> {
+  if (error instanceof CommitFailure) return !error.rolledBack
+  return await client.query('rollback').then(
+    () => false,
+    () => true,
+  )
+}
+
+/** Statements in the transaction that is open on `client`. */
+export async function runOnClient(client: object): Promise<Run> {
+  const { query, getTransactionStatus } = client as Client
+  if (typeof getTransactionStatus === 'function') {
+    const status = getTransactionStatus.call(client)
+    if (status === 'I') throw new PostcommitError('POSTCOMMIT_NOT_IN_TRANSACTION')
+    if (status === 'E') throw new PostcommitError('POSTCOMMIT_TX_ABORTED')
+  } else {
+    // An older pg does not tell; a savepoint is refused outside a transaction (25P01).
+    await query.call(client, 'savepoint postcommit_add').catch((cause: unknown) => {
+      const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined
+      if (code === '25P01') throw new PostcommitError('POSTCOMMIT_NOT_IN_TRANSACTION', {}, { cause })
+      throw cause
+    })
+    await query.call(client, 'release savepoint postcommit_add')
+  }
+  return async ({ text, values }) => (await query.call(client, text, values)).rows
+}
+
+function ignore(): void {
+  // The statement under way rejects with the same error; there is nothing more to do here.
+}
