@@ -210,6 +210,36 @@ export const ERRORS = {
     action: 'Message ids must be unique; look for a second sender on this subject.',
     retryable: false,
   },
+  POSTCOMMIT_INBOX_COMMIT_UNKNOWN: {
+    message: 'the connection was lost during COMMIT of delivery {id}; whether it took effect is not known',
+    action: 'Let the error pass: the delivery comes again and is answered as a duplicate if it stands.',
+    retryable: true,
+  },
+  POSTCOMMIT_DELIVERY_MISMATCH: {
+    message: 'delivery {id} does not fit the schema of its consumer: {issues}',
+    action: 'Correct the schema or the producer; the message itself cannot change any more.',
+    retryable: false,
+  },
+  POSTCOMMIT_CONSUMER_MISMATCH: {
+    message: 'JetStream consumer {durable} of stream {stream} cannot be used: {reason}',
+    action: 'Subscribe with the options it was created with, choose another durable, or delete the consumer.',
+    retryable: false,
+  },
+  POSTCOMMIT_CONSUMER_UNAVAILABLE: {
+    message: 'JetStream consumer {durable} of stream {stream} cannot be reached: {reason}',
+    action: 'The subscription keeps trying. Check that the stream exists and that the user may reach its API.',
+    retryable: true,
+  },
+  POSTCOMMIT_DEAD_LETTER_FAILED: {
+    message: 'delivery {id} could not be written to the dead letter subject {subject}: {reason}',
+    action: 'It stays where it is and is tried again. Check that a stream takes messages for that subject.',
+    retryable: true,
+  },
+  POSTCOMMIT_CONNECTION_CLOSED: {
+    message: 'the NATS connection of subscription {durable} was closed; nothing is received any more',
+    action: 'Stop the subscription before closing the connection, and connect with maxReconnectAttempts: -1.',
+    retryable: false,
+  },
 } as const satisfies Record<string, { message: string; action: string; retryable: boolean }>
 
 /** A code of the table {@link ERRORS}. */
