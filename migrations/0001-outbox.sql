@@ -37,6 +37,9 @@ create index outbox_created_at on postcommit.outbox using brin (created_at);
 
 -- The safety net: if no relay runs for so long that the partitions made ahead are full, services keep committing.
 create table postcommit.outbox_default partition of postcommit.outbox default;
+-- The first two; a relay makes the others ahead of the sequence and drops them after the retention.
+create table postcommit.outbox_p0 partition of postcommit.outbox for values from (minvalue) to (1000000);
+create table postcommit.outbox_p1 partition of postcommit.outbox for values from (1000000) to (2000000);
 
 create table postcommit.position (
   shard           smallint    primary key,

@@ -1,0 +1,50 @@
+/** What JetStream answered to a publish, or that it did not. */
+export type PublishVerdict =
+  | { readonly kind: 'acked'; readonly stream: string; readonly sequence: number; readonly duplicate: boolean }
+  /** No stream takes the subject; only this subject is concerned. */
+  | { readonly kind: 'no-stream' }
+  /** The broker will not take this message, now or later. */
+  | { readonly kind: 'refused'; readonly error: string; readonly status: number }
+  /** The broker as a whole cannot take messages now, or gave no answer: unknown whether it was stored. */
+  | { readonly kind: 'outage'; readonly error: string }
+
+const NO_RESPONDERS = 503
+
+// JetStream API errors about this message itself: too large for the stream, a header it does not allow, a sealed
+// stream, a wrong expected stream. Everything else (no resources, stream full, no leader) can pass.
+const MESSAGE_ERRORS = new Set([10054, 10060, 10070, 10071, 10109, 10111])
+
+/**
+ * Reads the answer to a publish.
+ *
+ * @param status - the status code in the header of the answer, 0 without one
+ * @param body - the body of the answer
+ */
+export function readPublishAck(status: number, body: string): PublishVerdict {
+  if (status === NO_RESPONDERS) return { kind: 'no-stream' }
+  const answer = parseAnswer(body)
+  if (answer === undefined) return { kind: 'outage', error: `unreadable answer (status ${status})` }
+  if (answer.error !== undefined) {
+    const { code = 0, err_code: errCode = 0, description = '' } = answer.error
+    const error = `${description} (${errCode})`
+    return MESSAGE_ERRORS.has(errCode) ? { kind: 'refused', error, status: code } : { kind: 'outage', error }
+  }
+  if (answer.stream === undefined || answer.seq === undefined) return { kind: 'outage', error: 'answer without a stream' }
+  return { kind: 'acked', stream: answer.stream, sequence: answer.seq, duplicate: answer.duplicate === true }
+}
+
+interface Answer {
+  readonly stream?: string
+  readonly seq?: number
+  readonly duplicate?: boolean
+  readonly error?: { readonly code?: number; readonly err_code?: number; readonly description?: string }
+}
+
+function parseAnswer(body: string): Answer | undefined {
+  try {
+    const answer: unknown = JSON.parse(body)
+    return typeof answer === 'object' && answer !== null ? answer : undefined
+  } catch {
+    return undefined
+  }
+}

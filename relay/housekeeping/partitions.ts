@@ -1,0 +1,62 @@
+import type { Logger } from 'pino'
+import { createPartition } from '../store/create-partition.ts'
+import { deleteFromDefault } from '../store/delete-from-default.ts'
+import { dropPartition } from '../store/drop-partition.ts'
+import type { Queryable } from '../store/queryable.ts'
+import { selectInstallation } from '../store/select-installation.ts'
+import { selectLogProgress } from '../store/select-log-progress.ts'
+import { selectPartitionExpired } from '../store/select-partition-expired.ts'
+import { selectPartitions } from '../store/select-partitions.ts'
+
+/** Partitions that exist beyond the one being written. */
+const AHEAD = 2n
+
+const CHECK_VIOLATION = '23514'
+const LOCK_NOT_AVAILABLE = '55P03'
+
+/** Makes the partitions that the log will need next. */
+export async function makePartitionsAhead(client: Queryable, log: Logger): Promise<void> {
+  const { partitionSize } = await selectInstallation(client)
+  const { sequence } = await selectLogProgress(client)
+  const existing = new Set((await selectPartitions(client)).map(({ name }) => name))
+  const current = sequence / partitionSize
+  for (let index = current; index <= current + AHEAD; index += 1n) {
+    const name = `outbox_p${index}`
+    if (existing.has(name)) continue
+    try {
+      await createPartition(client, name, index * partitionSize, (index + 1n) * partitionSize)
+      log.info({ partition: name }, 'partition made')
+    } catch (error) {
+      await client.query({ text: 'rollback' })
+      // The default partition holds ids of this range: they arrived while no relay was running, and stay there.
+      if (!hasCode(error, CHECK_VIOLATION) && !hasCode(error, LOCK_NOT_AVAILABLE)) throw error
+    }
+  }
+}
+
+/**
+ * Drops what is handed on and older than the retention. Published rows are kept that long on purpose: a broker
+ * acknowledges before it writes to disk, and until it has, these rows are the only copy.
+ *
+ * A partition may go when all its ids are at or below the positions' `low`: by its definition no row at or below is
+ * still to be handed on, not even one of a transaction that is open now.
+ */
+export async function dropOldPartitions(client: Queryable, retentionMs: number, log: Logger): Promise<void> {
+  const { low } = await selectLogProgress(client)
+  for (const { name, end } of await selectPartitions(client)) {
+    if (end > low) break
+    if (!(await selectPartitionExpired(client, name, retentionMs))) break
+    try {
+      await dropPartition(client, name)
+      log.info({ partition: name }, 'partition dropped')
+    } catch (error) {
+      await client.query({ text: 'rollback' })
+      if (!hasCode(error, LOCK_NOT_AVAILABLE)) throw error
+    }
+  }
+  await deleteFromDefault(client, low, retentionMs)
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === code
+}

@@ -1,0 +1,15 @@
+/** The relay for embedding; the daemon `postcommit run` is a thin shell around it. */
+export type { BackOff, Delivery, Destination, Outcome } from './destinations/destination.ts'
+export { type Handler, Refuse } from './destinations/handler.ts'
+export type { HttpDestinationOptions } from './destinations/http.ts'
+export { createMetrics, type Metrics } from './observe/metrics.ts'
+export type { StreamOptions } from './publisher/streams.ts'
+export {
+  createRelay,
+  type NatsOptions,
+  type Relay,
+  type RelayHealth,
+  type RelayOptions,
+  type SourceDatabase,
+} from './relay.ts'
+export type { SourceHealth } from './source.ts'

@@ -1,0 +1,113 @@
+import type { Logger } from 'pino'
+import type pg from 'pg'
+import type { ShardOwnership } from '../engine/assign-shards.ts'
+import { openSession, type SessionConfig } from '../sessions.ts'
+import { buryRelay } from '../store/bury-relay.ts'
+import { endRelaySessions, relaySessionName } from '../store/end-relay-sessions.ts'
+import { insertRelay } from '../store/insert-relay.ts'
+import { renewRelay } from '../store/renew-relay.ts'
+import { selectDeadRelays } from '../store/select-dead-relays.ts'
+import { selectShards } from '../store/select-shards.ts'
+import { unlockRelay } from '../store/unlock-relay.ts'
+import { WakeSignal } from '../wake-signal.ts'
+import { requireTrustworthy } from './trust.ts'
+
+/** How a relay takes part in a source database. */
+export interface MembershipOptions {
+  readonly source: string
+  readonly database: SessionConfig
+  readonly name: string
+  readonly version: string
+  readonly leaseMs: number
+  readonly log: Logger
+  /** A service has committed something. */
+  readonly onNotify: () => void
+  /** Called every half second with who owns what. */
+  readonly onShards: (shards: readonly ShardOwnership[], relays: number) => void
+}
+
+/** A relay while the others believe in it. */
+export interface Membership {
+  /** Its id in postcommit.relay: new at every joining, so that nothing of a former life can be mistaken for ours. */
+  readonly id: string
+  /** The session that holds the proof of life. */
+  readonly client: pg.Client
+  /** Settles with the reason when the others no longer believe, or may not. */
+  readonly lost: Promise<string>
+  /** Gives everything back and ends the session. */
+  leave(): Promise<void>
+}
+
+const WATCH_MS = 500
+
+/**
+ * Joins the relays of a database.
+ *
+ * Two proofs of life, because there are two ways to be gone. A session advisory lock: PostgreSQL frees it the moment
+ * the process's socket closes, so a killed relay is found within half a second. A lease by the database's clock: a
+ * process that is stopped, starved or cut off keeps its socket, and is buried when the lease runs out. A relay that
+ * was buried finds its row gone, or its own monotonic clock past the lease, and starts over under a new id; whatever
+ * it still sends is refused by epoch and token.
+ */
+export async function join(options: MembershipOptions): Promise<Membership> {
+  const { source, leaseMs, log } = options
+  let lose: (reason: string) => void = () => undefined
+  const lost = new Promise<string>((resolve) => {
+    lose = resolve
+  })
+  // A query that hangs in a half-open connection must not outlive the lease it is to renew.
+  const database = { ...options.database, query_timeout: leaseMs / 2 }
+  const client = await openSession(database, undefined, '', (error) => lose(error.message))
+  const id = await enter().catch(async (error: unknown) => {
+    await client.end().catch(() => undefined)
+    throw error
+  })
+  const tick = new WakeSignal()
+  let left = false
+  void watch().catch((error: Error) => lose(error.message))
+
+  async function enter(): Promise<string> {
+    await requireTrustworthy(client, source)
+    const entered = await insertRelay(client, options.name, options.version, leaseMs)
+    await client.query({ text: `select set_config('application_name', $1, false)`, values: [relaySessionName(entered)] })
+    client.on('notification', options.onNotify)
+    await client.query({ text: 'listen postcommit' })
+    return entered
+  }
+
+  async function watch(): Promise<void> {
+    let renewedAt = performance.now()
+    while (!left) {
+      const now = performance.now()
+      if (now - renewedAt > leaseMs / 3) {
+        if (!(await renewRelay(client, id, leaseMs))) return lose('other relays have declared this one dead')
+        renewedAt = now
+      }
+      for (const dead of await selectDeadRelays(client, id)) await bury(dead)
+      const { shards, relays } = await selectShards(client)
+      if (left) return
+      options.onShards(shards, relays)
+      await tick.wait(WATCH_MS)
+      if (performance.now() - renewedAt > leaseMs) return lose('this process was away for longer than its lease')
+    }
+  }
+
+  async function bury({ id: dead, name, locked }: { id: string; name: string; locked: boolean }): Promise<void> {
+    const sessions = await endRelaySessions(client, dead)
+    const estate = await buryRelay(client, dead)
+    if (locked) await unlockRelay(client, dead)
+    log.warn({ source, relay: name, relayId: dead, sessions, ...estate }, 'a relay is gone; its work is taken over')
+  }
+
+  return {
+    id,
+    client,
+    lost,
+    async leave() {
+      left = true
+      tick.call()
+      await buryRelay(client, id).catch(() => undefined)
+      await client.end().catch(() => undefined)
+    },
+  }
+}

@@ -1,0 +1,252 @@
+import { messageId } from 'postcommit/protocol'
+import type { PublishVerdict } from '../engine/publish-ack.ts'
+import type { ParkedMessage } from '../store/save-position.ts'
+import type { LogRow } from '../store/select-window.ts'
+import type { Broker } from './broker.ts'
+
+/** What became of a batch: every row of it was acknowledged, or is in `parked`. */
+export interface SettledBatch {
+  readonly parked: readonly ParkedMessage[]
+  readonly ack: Acknowledgement | undefined
+}
+
+/** The newest acknowledgement of a batch. */
+export interface Acknowledgement {
+  readonly stream: string
+  readonly sequence: number
+  readonly messageId: string
+}
+
+/** What the pipeline tells about its work. */
+export interface PipelineEvents {
+  acked(row: LogRow, duplicate: boolean): void
+  parked(row: LogRow, error: string): void
+  outage(error: string): void
+  recovered(): void
+}
+
+interface Batch {
+  readonly parked: ParkedMessage[]
+  ack: Acknowledgement | undefined
+  left: number
+  readonly settle: (batch: SettledBatch) => void
+}
+
+interface Entry {
+  readonly row: LogRow
+  readonly batch: Batch
+}
+
+interface Outage {
+  /** A single message is under way to see whether the broker is back. */
+  probing: boolean
+  pauseMs: number
+  timer: NodeJS.Timeout | undefined
+}
+
+const PROBE_FIRST_MS = 50
+const PROBE_CAP_MS = 2000
+
+/**
+ * Publishes batches of the log, many messages at once and one at a time per key.
+ *
+ * Per key only one message is in flight: a broker that refuses the first of two (a full stream, a lost leader) and
+ * takes the second a moment later would otherwise have turned their order round. The rest is pipelined, over the
+ * borders of batches too.
+ *
+ * A message that the broker refuses for itself is parked, and so is everything of its key that follows: parked
+ * messages are delivered one by one from the table `delivery`. An outage parks nothing and burns nothing: everything
+ * unacknowledged stays here and is published again, under the same message ids, once a single probe gets through.
+ */
+export class Pipeline {
+  readonly #broker: Broker
+  readonly #events: PipelineEvents
+  readonly #inFlightMax: number
+  /** May be sent now, in the order of ids. */
+  #ready: Entry[] = []
+  #readyAt = 0
+  /** Behind a message of their key that is ready or in flight. */
+  readonly #chains = new Map<string, Entry[]>()
+  #inFlight = 0
+  #outage: Outage | undefined
+  #blocked: Set<string>
+  #stopped = false
+
+  constructor(broker: Broker, events: PipelineEvents, inFlightMax: number, blockedKeys: Set<string>) {
+    this.#broker = broker
+    this.#events = events
+    this.#inFlightMax = inFlightMax
+    this.#blocked = blockedKeys
+  }
+
+  /** Keys that have a message parked; whatever of them is fed is parked as well. */
+  get blockedKeys(): ReadonlySet<string> {
+    return this.#blocked
+  }
+
+  /** Replaces the blocked keys with what the table says. Only call it with no batch under way that parked something. */
+  unblock(stillBlocked: Set<string>): void {
+    this.#blocked = stillBlocked
+  }
+
+  /** Takes a batch; resolves once every row of it is acknowledged or parked. Never rejects. */
+  feed(rows: readonly LogRow[]): Promise<SettledBatch> {
+    return new Promise((resolve) => {
+      const batch: Batch = { parked: [], ack: undefined, left: rows.length, settle: resolve }
+      if (rows.length === 0) resolve(batch)
+      for (const row of rows) this.#enqueue({ row, batch })
+      this.#pump()
+    })
+  }
+
+  /** Stops sending; batches that are not settled stay so, and are published again by whoever reads them next. */
+  stop(): void {
+    this.#stopped = true
+    clearTimeout(this.#outage?.timer)
+  }
+
+  #enqueue(entry: Entry): void {
+    const { key } = entry.row
+    if (key === null) this.#ready.push(entry)
+    else if (this.#blocked.has(key)) this.#park(entry, 'an earlier message of this key is set aside')
+    else {
+      const chain = this.#chains.get(key)
+      if (chain !== undefined) chain.push(entry)
+      else {
+        this.#chains.set(key, [])
+        this.#ready.push(entry)
+      }
+    }
+  }
+
+  #pump(): void {
+    while (this.#outage === undefined && this.#inFlight < this.#inFlightMax && this.#readyAt < this.#ready.length) {
+      const entry = this.#ready[this.#readyAt]
+      this.#readyAt += 1
+      if (entry !== undefined) this.#send(entry)
+    }
+    if (this.#readyAt > 4096 || this.#readyAt === this.#ready.length) {
+      this.#ready = this.#ready.slice(this.#readyAt)
+      this.#readyAt = 0
+    }
+  }
+
+  #send(entry: Entry): void {
+    const { row } = entry
+    this.#inFlight += 1
+    const message = {
+      messageId: messageId(row.gid, row.branch),
+      gid: row.gid,
+      branch: row.branch,
+      subject: row.topic,
+      key: row.key ?? undefined,
+      content: row.payload ?? row.body ?? '',
+      headers: row.headers ?? undefined,
+    }
+    this.#broker.publish(message, (verdict) => {
+      this.#inFlight -= 1
+      if (!this.#stopped) this.#settle(entry, verdict)
+    })
+  }
+
+  #settle(entry: Entry, verdict: PublishVerdict): void {
+    switch (verdict.kind) {
+      case 'acked':
+        this.#acked(entry, verdict)
+        break
+      case 'refused':
+        this.#parkWithFollowers(entry, verdict.error)
+        break
+      case 'no-stream':
+        void this.#withoutStream(entry)
+        return
+      case 'outage':
+        this.#interrupt(entry, verdict.error)
+        break
+    }
+    this.#goOn()
+  }
+
+  #goOn(): void {
+    this.#pump()
+    if (this.#outage !== undefined && this.#inFlight === 0) this.#probeLater(this.#outage)
+  }
+
+  #acked({ row, batch }: Entry, verdict: Extract<PublishVerdict, { kind: 'acked' }>): void {
+    const { stream, sequence, duplicate } = verdict
+    batch.ack = { stream, sequence, messageId: messageId(row.gid, row.branch) }
+    this.#events.acked(row, duplicate)
+    this.#release(row.key)
+    this.#recover()
+    this.#leave(batch)
+  }
+
+  /** A 503 says that nobody took the subject: no stream has it, or JetStream itself is away. Only one is an outage. */
+  async #withoutStream(entry: Entry): Promise<void> {
+    const exists = await this.#broker.hasStream(entry.row.topic)
+    if (this.#stopped) return
+    if (exists === false) {
+      this.#parkWithFollowers(entry, `no stream takes ${entry.row.topic}`)
+      this.#recover()
+    } else this.#interrupt(entry, 'JetStream does not answer')
+    this.#goOn()
+  }
+
+  #parkWithFollowers(entry: Entry, error: string): void {
+    this.#park(entry, error)
+    const { key } = entry.row
+    if (key === null) return
+    const followers = this.#chains.get(key) ?? []
+    this.#chains.delete(key)
+    for (const follower of followers) this.#park(follower, 'an earlier message of this key is set aside')
+  }
+
+  #park({ row, batch }: Entry, error: string): void {
+    if (row.key !== null) this.#blocked.add(row.key)
+    batch.parked.push({ id: row.id, error })
+    this.#events.parked(row, error)
+    this.#leave(batch)
+  }
+
+  #release(key: string | null): void {
+    if (key === null) return
+    const next = this.#chains.get(key)?.shift()
+    if (next === undefined) this.#chains.delete(key)
+    else this.#ready.push(next)
+  }
+
+  #leave(batch: Batch): void {
+    batch.left -= 1
+    if (batch.left === 0) batch.settle(batch)
+  }
+
+  #interrupt(entry: Entry, error: string): void {
+    if (this.#outage === undefined) {
+      this.#outage = { probing: false, pauseMs: PROBE_FIRST_MS, timer: undefined }
+      this.#events.outage(error)
+    }
+    this.#ready = [entry, ...this.#ready.slice(this.#readyAt)]
+    this.#readyAt = 0
+    this.#outage.probing = false
+  }
+
+  #probeLater(outage: Outage): void {
+    clearTimeout(outage.timer)
+    outage.timer = setTimeout(() => {
+      outage.pauseMs = Math.min(PROBE_CAP_MS, outage.pauseMs * 2)
+      if (!this.#broker.connected || this.#ready[0] === undefined) return this.#probeLater(outage)
+      this.#ready.sort((a, b) => (BigInt(a.row.id) < BigInt(b.row.id) ? -1 : 1))
+      const [probe, ...rest] = this.#ready
+      this.#ready = rest
+      outage.probing = true
+      if (probe !== undefined) this.#send(probe)
+    }, outage.pauseMs)
+  }
+
+  #recover(): void {
+    if (this.#outage?.probing !== true) return
+    this.#outage = undefined
+    this.#ready.sort((a, b) => (BigInt(a.row.id) < BigInt(b.row.id) ? -1 : 1))
+    this.#events.recovered()
+  }
+}

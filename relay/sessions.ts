@@ -1,0 +1,33 @@
+import pg from 'pg'
+import { relaySessionName } from './store/end-relay-sessions.ts'
+
+/** How to reach a source database: what `pg` takes. */
+export type SessionConfig = Omit<pg.ClientConfig, 'application_name'>
+
+/** A connection of a relay, named after it; ends are reported to `onLost`, never thrown. */
+export async function openSession(
+  config: SessionConfig,
+  relay: string | undefined,
+  options: string,
+  onLost: (error: Error) => void,
+): Promise<pg.Client> {
+  const client = new pg.Client({
+    keepAlive: true,
+    connectionTimeoutMillis: 5000,
+    ...config,
+    options: [config.options, options].filter(Boolean).join(' '),
+    application_name: relay === undefined ? 'postcommit relay' : relaySessionName(relay),
+  })
+  client.on('error', onLost)
+  client.on('end', () => onLost(new Error('the connection ended')))
+  try {
+    await client.connect()
+  } catch (error) {
+    client.end().catch(() => undefined)
+    throw error
+  }
+  return client
+}
+
+/** What the reader's session needs; see `selectWindow` and `savePosition` for why. */
+export const READER_OPTIONS = '-c plan_cache_mode=force_custom_plan -c synchronous_commit=off -c idle_in_transaction_session_timeout=60000'

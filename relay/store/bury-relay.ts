@@ -1,0 +1,27 @@
+import type { Queryable } from './queryable.ts'
+
+/** What a dead relay left behind. */
+export interface Estate {
+  readonly shards: number
+  readonly deliveries: number
+}
+
+/**
+ * Takes everything from a dead relay at once: its row, its shards (a new epoch fences whatever it still sends), its
+ * claims (a cleared token does the same). Indexes: primary keys, delivery_owner.
+ */
+export async function buryRelay(client: Queryable, relay: string): Promise<Estate> {
+  const { rows } = await client.query<{ shards: number; deliveries: number }>({
+    text: `with gone as (
+  delete from postcommit.relay where id = $1
+), freed as (
+  update postcommit.position set owner = null, epoch = epoch + 1 where owner = $1 returning 1
+), returned as (
+  update postcommit.delivery set lease_token = null, lease_owner = null, due_at = clock_timestamp()
+  where lease_owner = $1 returning 1
+)
+select (select count(*) from freed)::int as shards, (select count(*) from returned)::int as deliveries`,
+    values: [relay],
+  })
+  return rows[0] ?? { shards: 0, deliveries: 0 }
+}

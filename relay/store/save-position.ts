@@ -1,0 +1,69 @@
+import type { Queryable } from './queryable.ts'
+
+/** How far a shard has got. */
+export interface PositionUpdate {
+  /** Everything visible in it has been handed on. */
+  readonly snapshot: string
+  readonly low: bigint
+  /** While a frozen window is worked off: its snapshot, and the id up to which it is done. */
+  readonly window: { readonly snapshot: string; readonly id: string } | undefined
+  /** The newest acknowledgement. */
+  readonly ack: { readonly stream: string; readonly sequence: number; readonly messageId: string } | undefined
+}
+
+/** A message that is set aside: it moves from the log to `delivery`, under the id it had. */
+export interface ParkedMessage {
+  readonly id: string
+  readonly error: string
+}
+
+/**
+ * Saves a position and sets messages aside, both or neither, and only while `epoch` stands: an owner that was
+ * declared dead, however long it slept, changes nothing. Resolves to the xid of the save, or undefined if fenced.
+ *
+ * Parked rows keep their id, so their place in the order of their key, and parking twice is harmless. Run with
+ * synchronous_commit = off: losing a save in a crash only publishes again what JetStream then recognises.
+ *
+ * Plan: primary key update (HOT, fillfactor 50); the parked rows by primary key of their partitions.
+ */
+export async function savePosition(
+  client: Queryable,
+  shard: number,
+  epoch: string,
+  update: PositionUpdate,
+  parked: readonly ParkedMessage[],
+): Promise<bigint | undefined> {
+  const { snapshot, low, window, ack } = update
+  const { rows } = await client.query<{ xid: string }>({
+    name: parked.length === 0 ? 'postcommit_save_position' : 'postcommit_save_position_and_park',
+    text: `with saved as (
+  update postcommit.position set snapshot = $3::pg_snapshot, low = $4, window_snapshot = $5::pg_snapshot, window_id = $6,
+    stream = coalesce($7, stream), stream_sequence = coalesce($8, stream_sequence),
+    message_id = coalesce($9, message_id), saved_at = clock_timestamp()
+  where shard = $1 and epoch = $2
+  returning pg_current_xact_id()::text as xid
+)${parked.length === 0 ? '' : PARK}
+select xid from saved`,
+    values: [
+      shard,
+      epoch,
+      snapshot,
+      low.toString(),
+      window?.snapshot ?? null,
+      window?.id ?? null,
+      ack?.stream ?? null,
+      ack?.sequence ?? null,
+      ack?.messageId ?? null,
+      ...(parked.length === 0 ? [] : [parked.map(({ id }) => id), parked.map(({ error }) => error)]),
+    ],
+  })
+  return rows[0] === undefined ? undefined : BigInt(rows[0].xid)
+}
+
+const PARK = `, parked as (
+  insert into postcommit.delivery (id, gid, branch, destination, target, key, slot, payload, body, headers, created_at, last_error)
+  select log.id, log.gid, log.branch, 'nats', log.topic, log.key, log.slot, log.payload, log.body, log.headers, log.created_at, p.error
+  from unnest($10::bigint[], $11::text[]) as p (id, error) join postcommit.outbox log on log.id = p.id
+  where exists (select 1 from saved)
+  on conflict (id) do nothing
+)`

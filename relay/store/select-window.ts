@@ -1,0 +1,93 @@
+import type { Snapshot } from '../engine/snapshot.ts'
+import type { Queryable } from './queryable.ts'
+
+/** A row of the log, on its way out. */
+export interface LogRow {
+  readonly id: string
+  readonly gid: string
+  readonly branch: number
+  readonly topic: string
+  readonly key: string | null
+  readonly payload: string | null
+  readonly body: Buffer | null
+  readonly headers: string | null
+  /** When the business transaction inserted it, unix milliseconds by the database's clock. */
+  readonly createdMs: number
+}
+
+/** What one read of the log saw. */
+export interface Window {
+  /** The statement's own snapshot: everything visible in it is either in `rows` or was handed on before. */
+  readonly snapshot: string
+  /** Where the id sequence stood during the read. */
+  readonly sequence: bigint
+  /** The database's clock during the read, unix milliseconds. */
+  readonly nowMs: number
+  readonly rows: readonly LogRow[]
+}
+
+/** Which part of the log to read. */
+export interface WindowRange {
+  /** What has been handed on. */
+  readonly after: Snapshot
+  /** No row that is not visible in `after` has an id at or below. */
+  readonly low: bigint
+  readonly slotFirst: number
+  readonly slotLast: number
+}
+
+/** The columns of a {@link LogRow}, for the statements that read the log. */
+export const LOG_COLUMNS = `id, gid, branch, topic, key, payload, body, headers,
+      (extract(epoch from created_at) * 1000)::float8 as "createdMs"`
+
+/**
+ * The rows that can be new, as two ranges of xid: everything from the old snapshot's xmax on, and what was under way
+ * below it. `xid >= xmin and not visible` says the same, but walks every row behind the oldest open transaction: 52 ms
+ * instead of 0.6 ms with 500,000 handed-on rows behind one.
+ *
+ * Parameters: $1 xmax, $2 xip, $3 low, $4 and $5 slots.
+ */
+export const NEW_ROWS = `(
+    select xid, slot, ${LOG_COLUMNS} from postcommit.outbox where xid >= $1::xid8 and id > $3
+    union all
+    select xid, slot, ${LOG_COLUMNS} from postcommit.outbox where xid = any($2::xid8[]) and id > $3
+  ) log`
+
+/**
+ * Reads the rows committed since the saved snapshot, oldest id first, and the snapshot to save next.
+ *
+ * The order is by id, not by xid: a transaction may draw its xid early, wait for a row lock, and insert its message
+ * after one with a higher xid has committed; ids are drawn at the insert, under the lock of the key.
+ *
+ * Plan: Append of two index scans on outbox_xid in the partitions above `low`, Sort, Limit. Run it with
+ * plan_cache_mode = force_custom_plan: a generic plan cannot prune by $3 and costs 20 to 80 ms over 72 partitions,
+ * a custom one 0.9 ms. It serves windows up to `limit`; a larger one is read through a cursor, because every page of
+ * a window read with LIMIT sorts the whole window again (5,000 rows/s instead of 60,000).
+ */
+export async function selectWindow(client: Queryable, range: WindowRange, limit: number): Promise<Window> {
+  const { rows } = await client.query<LogRow & { snapshot: string; sequence: string; nowMs: number }>({
+    name: 'postcommit_select_window',
+    text: `with moment as materialized (
+  select pg_current_snapshot()::text as snapshot,
+    (select case when is_called then last_value else last_value - 1 end from postcommit.outbox_id) as sequence,
+    (extract(epoch from clock_timestamp()) * 1000)::float8 as "nowMs"
+)
+select moment.*, new.* from moment left join lateral (
+  select ${LOG_NAMES} from ${NEW_ROWS} where slot between $4 and $5 order by id limit $6
+) new on true
+order by new.id`,
+    values: [...rangeValues(range), limit],
+  })
+  const [first] = rows
+  if (first === undefined) throw new Error('a left join from one row gave no row')
+  const { snapshot, sequence, nowMs } = first
+  return { snapshot, sequence: BigInt(sequence), nowMs, rows: first.id === null ? [] : rows }
+}
+
+/** The output names of {@link LOG_COLUMNS}. */
+export const LOG_NAMES = 'id, gid, branch, topic, key, payload, body, headers, "createdMs"'
+
+/** The parameters of {@link NEW_ROWS}. */
+export function rangeValues({ after, low, slotFirst, slotLast }: WindowRange): unknown[] {
+  return [after.xmax.toString(), after.xip.map(String), low.toString(), slotFirst, slotLast]
+}

@@ -1,0 +1,28 @@
+import type { Queryable } from './queryable.ts'
+
+/** A shard as its new owner finds it. */
+export interface TakenShard {
+  readonly shard: number
+  readonly slotFirst: number
+  readonly slotLast: number
+  readonly epoch: string
+  readonly snapshot: string
+  readonly low: string
+  readonly windowSnapshot: string | null
+  readonly windowId: string | null
+}
+
+/**
+ * Takes a free shard: compare-and-set on its owner, and a new epoch, which fences every earlier owner for good.
+ * Primary key. Resolves to undefined if another relay was quicker.
+ */
+export async function takeShard(client: Queryable, shard: number, relay: string): Promise<TakenShard | undefined> {
+  const { rows } = await client.query<TakenShard>({
+    text: `update postcommit.position set owner = $2, epoch = epoch + 1
+where shard = $1 and owner is null and exists (select 1 from postcommit.relay where id = $2)
+returning shard, slot_first as "slotFirst", slot_last as "slotLast", epoch, snapshot::text, low,
+  window_snapshot::text as "windowSnapshot", window_id as "windowId"`,
+    values: [shard, relay],
+  })
+  return rows[0]
+}
