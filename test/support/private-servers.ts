@@ -1,0 +1,40 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  type NatsOptions,
+  type NatsServer,
+  type PostgresOptions,
+  type PostgresServer,
+  startNats,
+  startPostgres,
+} from '@postcommit/relay/dev'
+import { inject } from 'vitest'
+import { postgresSource } from './postgres-source.ts'
+
+/** A PostgreSQL for one test alone, which may kill it. `await using` ends it and removes its data. */
+export async function privatePostgres(options: Partial<PostgresOptions> = {}): Promise<PostgresServer> {
+  const folder = await privateFolder('postgres')
+  const dataDir = join(folder, 'data')
+  return withFolder(await startPostgres({ dataDir, binaries: postgresSource(), ...options }), folder)
+}
+
+/** A nats-server for one test alone, which may kill it. `await using` ends it and removes its streams. */
+export async function privateNats(options: Partial<NatsOptions> = {}): Promise<NatsServer> {
+  const folder = await privateFolder('nats')
+  return withFolder(await startNats({ storeDir: join(folder, 'store'), ...options }), folder)
+}
+
+/** A new folder below that of the test run, which is removed with it. */
+export function privateFolder(name: string): Promise<string> {
+  return mkdtemp(join(inject('testFolder') ?? tmpdir(), `${name}-`))
+}
+
+function withFolder<Server extends PostgresServer | NatsServer>(server: Server, folder: string): Server {
+  return Object.assign(server, {
+    [Symbol.asyncDispose]: async () => {
+      await server.stop()
+      await rm(folder, { recursive: true, force: true })
+    },
+  })
+}
