@@ -104,10 +104,8 @@ export function serveSource(options: SourceOptions): Source {
     source,
     pool,
     isMember: () => member !== undefined,
-    metrics,
     log,
     retentionMs: options.retentionMs,
-    destinations: options.destinations,
   })
   const serving = serve()
 

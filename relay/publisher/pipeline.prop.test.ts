@@ -1,0 +1,96 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { PublishVerdict } from '../engine/publish-ack.ts'
+import type { LogRow } from '../store/select-window.ts'
+import type { Broker, BrokerMessage } from './broker.ts'
+import { Pipeline } from './pipeline.ts'
+
+const SILENT = { acked() {}, parked() {}, outage() {}, recovered() {} }
+const ACKED: PublishVerdict = { kind: 'acked', stream: 'S', sequence: 1, duplicate: false }
+
+const row = (id: number, key: string | null): LogRow => ({
+  id: String(id),
+  gid: 'g',
+  branch: id,
+  topic: 'a.b',
+  key,
+  payload: '1',
+  body: null,
+  headers: null,
+  createdMs: 0,
+})
+
+/** A broker whose answers are given by the test, in any order; the real one is in the integration tests. */
+function scriptedBroker() {
+  const open: { message: BrokerMessage; settle: (verdict: PublishVerdict) => void }[] = []
+  const stored: BrokerMessage[] = []
+  const broker: Broker = {
+    connected: true,
+    publish: (message, settle) => void open.push({ message, settle }),
+    hasStream: async () => false,
+    onConnected: () => () => undefined,
+    connection: () => Promise.reject(new Error('no connection in this test')),
+    close: async () => undefined,
+  }
+  return { broker, open, stored }
+}
+
+const verdicts = fc.constantFrom<'ack' | 'refuse' | 'lose'>('ack', 'ack', 'ack', 'refuse', 'lose')
+const rows = fc.array(fc.constantFrom('k1', 'k2', 'k3', null), { minLength: 1, maxLength: 40 })
+
+describe('Pipeline', () => {
+  test('whatever the broker answers: every row is stored or parked, and per key nothing overtakes', async () => {
+    await fc.assert(
+      fc.asyncProperty(rows, rows, fc.array(fc.tuple(verdicts, fc.nat()), { maxLength: 200 }), async (a, b, script) => {
+        const { broker, open, stored } = scriptedBroker()
+        const pipeline = new Pipeline(broker, SILENT, 8, new Set())
+        const first = a.map((key, index) => row(index + 1, key))
+        const second = b.map((key, index) => row(a.length + index + 1, key))
+        const batches = Promise.all([pipeline.feed(first), pipeline.feed(second)])
+        let settled: Awaited<typeof batches> | undefined
+        void batches.then((result) => {
+          settled = result
+        })
+        const answers = [...script]
+        for (let turn = 0; settled === undefined; turn += 1) {
+          if (turn > 5000) throw new Error('the pipeline stands still')
+          const keys = open.map(({ message }) => message.key).filter((key) => key !== undefined)
+          expect(new Set(keys).size, 'one in flight per key').toBe(keys.length)
+          const [verdict, at] = answers.shift() ?? ['ack', 0]
+          const [answered] = open.splice(at % Math.max(1, open.length), 1)
+          if (answered === undefined) await new Promise((resolve) => setTimeout(resolve, 5))
+          else if (verdict === 'refuse') answered.settle({ kind: 'refused', error: 'no', status: 400 })
+          else {
+            // An outage may or may not have stored the message.
+            if (verdict === 'ack' || at % 2 === 0) stored.push(answered.message)
+            answered.settle(verdict === 'ack' ? ACKED : { kind: 'outage', error: 'gone' })
+          }
+          await Promise.resolve()
+        }
+        pipeline.stop()
+        const parked = new Set(settled.flatMap((batch) => batch.parked.map(({ id }) => Number(id))))
+        const firstStored = new Map<number, number>()
+        for (const [position, { branch }] of stored.entries()) {
+          if (!firstStored.has(branch)) firstStored.set(branch, position)
+        }
+        for (const key of ['k1', 'k2', 'k3']) {
+          const ofKey = [...first, ...second].filter((entry) => entry.key === key).map(({ branch }) => branch)
+          const order = ofKey.filter((branch) => firstStored.has(branch)).map((branch) => firstStored.get(branch) ?? 0)
+          expect(order).toEqual([...order].sort((x, y) => x - y))
+          const firstParked = ofKey.findIndex((branch) => parked.has(branch))
+          if (firstParked >= 0) expect(ofKey.slice(firstParked).every((branch) => parked.has(branch))).toBe(true)
+        }
+        for (const { branch } of [...first, ...second]) expect(firstStored.has(branch) || parked.has(branch)).toBe(true)
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('rows of a blocked key are parked without being sent', async () => {
+    const { broker, open } = scriptedBroker()
+    const pipeline = new Pipeline(broker, SILENT, 8, new Set(['k1']))
+    const { parked } = await pipeline.feed([row(1, 'k1')])
+    expect(parked).toEqual([{ id: '1', error: 'an earlier message of this key is set aside' }])
+    expect(open).toEqual([])
+  })
+})
