@@ -1,0 +1,188 @@
+import pg from 'pg'
+import { createOutbox } from 'postcommit'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { WindowReader } from '../../relay/publisher/window-reader.ts'
+import { READER_OPTIONS } from '../../relay/sessions.ts'
+import { savePosition } from '../../relay/store/save-position.ts'
+import { takeShard, type TakenShard } from '../../relay/store/take-shard.ts'
+import { database, type TestDatabase } from '../support/database.ts'
+
+let db: TestDatabase
+let client: pg.Client
+
+beforeAll(async () => {
+  db = await database()
+  client = new pg.Client({ connectionString: db.url, options: READER_OPTIONS })
+  await client.connect()
+  await db.pool.query(`insert into postcommit.relay (name, version, lease_until) values ('t', '0', 'infinity')`)
+})
+afterAll(async () => {
+  await client.end()
+  await db.drop()
+})
+afterEach(() => db.pool.query('truncate postcommit.outbox, postcommit.delivery cascade'))
+
+const publish = (...payloads: unknown[]) =>
+  createOutbox({ db: db.pool, wake: 'off' }).commit(async (_, message) => {
+    for (const payload of payloads) message.publish('a.b', payload)
+  })
+
+async function take(): Promise<TakenShard> {
+  await db.pool.query('update postcommit.position set owner = null')
+  const shard = await takeShard(client, 0, '1')
+  if (shard === undefined) throw new Error('nobody else takes shards in this test')
+  return shard
+}
+
+/** A reader that starts at the end of the log. */
+async function freshReader() {
+  const shard = await take()
+  const reader = new WindowReader(client, shard)
+  for (;;) {
+    const { rows, position } = await reader.read()
+    await savePosition(client, 0, shard.epoch, { ...position, ack: undefined }, [])
+    if (rows.length === 0 && !reader.inBacklog) return { reader, shard }
+  }
+}
+
+const payloads = async (reader: WindowReader) => (await reader.read()).rows.map(({ payload }) => Number(payload))
+
+describe('WindowReader', () => {
+  test('each committed row is read once', async () => {
+    const { reader } = await freshReader()
+    await publish(1, 2)
+    expect(await payloads(reader)).toEqual([1, 2])
+    await publish(3)
+    expect(await payloads(reader)).toEqual([3])
+    expect(await payloads(reader)).toEqual([])
+  })
+
+  test('an open transaction holds nobody up, and its rows come when it commits', async () => {
+    const { reader } = await freshReader()
+    const slow = await db.pool.connect()
+    await slow.query('begin')
+    await createOutbox({ db: db.pool, wake: 'off' }).add(slow, (message) => message.publish('a.b', 100))
+    for (let n = 0; n < 5; n += 1) {
+      await publish(n)
+      expect(await payloads(reader)).toEqual([n])
+    }
+    await slow.query('commit')
+    slow.release()
+    expect(await payloads(reader)).toEqual([100])
+  })
+
+  test('rows of a transaction that rolled back are never read', async () => {
+    const { reader } = await freshReader()
+    const outbox = createOutbox({ db: db.pool, wake: 'off' })
+    await outbox
+      .commit(async (_, message) => {
+        message.publish('a.b', 1)
+        throw new Error('no')
+      })
+      .catch(() => undefined)
+    await publish(2)
+    expect(await payloads(reader)).toEqual([2])
+  })
+
+  test('a large window is read in pages, and a successor goes on after the last saved page', async () => {
+    const { reader, shard } = await freshReader()
+    await db.pool.query(`insert into postcommit.outbox (gid, branch, topic, slot, payload)
+      select 'g', n, 'a.b', n % 64, n::text from generate_series(1, 9000) n`)
+    const first = await reader.read()
+    expect(first.rows).toHaveLength(2000)
+    expect(reader.inBacklog).toBe(true)
+    await savePosition(client, 0, shard.epoch, { ...first.position, ack: undefined }, [])
+    await reader.read()
+    await publish(-1)
+
+    const successor = new WindowReader(client, await take())
+    const seen: number[] = []
+    let page = await successor.read()
+    while (page.rows.length > 0 || successor.inBacklog) {
+      seen.push(...page.rows.map(({ payload }) => Number(payload)))
+      page = await successor.read()
+    }
+    expect(seen).toHaveLength(7001)
+    expect(seen.slice(0, 7000)).toEqual(Array.from({ length: 7000 }, (_, n) => n + 2001))
+    expect(seen[7000]).toBe(-1)
+  })
+
+  test('a window that ends on the border of a page is read whole', async () => {
+    const { reader } = await freshReader()
+    await db.pool.query(`insert into postcommit.outbox (gid, branch, topic, slot, payload)
+      select 'g', n, 'a.b', n % 64, n::text from generate_series(1, 4000) n`)
+    let count = 0
+    for (let reads = 0; reads < 4; reads += 1) count += (await reader.read()).rows.length
+    expect(count).toBe(4000)
+    expect(reader.inBacklog).toBe(false)
+  })
+
+  test('a save of an owner that was replaced changes nothing', async () => {
+    const { reader, shard } = await freshReader()
+    await publish(1)
+    const { position } = await reader.read()
+    const { snapshot } = await take()
+    expect(snapshot).not.toBe(position.snapshot)
+    expect(await savePosition(client, 0, shard.epoch, { ...position, ack: undefined }, [])).toBeUndefined()
+    const { rows } = await db.pool.query<{ snapshot: string }>('select snapshot::text from postcommit.position')
+    expect(rows[0]?.snapshot).toBe(snapshot)
+  })
+
+  test('the lower bound rises past handed-on rows, so a read touches the newest partitions only', async () => {
+    const { reader, shard } = await freshReader()
+    const outbox = createOutbox({ db: db.pool, wake: 'off' })
+    for (let n = 0; n < 5; n += 1) {
+      await outbox.commit(async (_, message) => void message.publish('a.b', n))
+      const { position } = await reader.read()
+      const sequence = reader.sequence
+      const xid = await savePosition(client, 0, shard.epoch, { ...position, ack: undefined }, [])
+      if (sequence === undefined || xid === undefined) throw new Error('nobody else takes shards in this test')
+      reader.mark(sequence, xid)
+    }
+    await publish(6)
+    const { rows, position } = await reader.read()
+    expect(rows).toHaveLength(1)
+    expect(position.low).toBeGreaterThan(0n)
+    expect(position.low).toBeLessThan(BigInt(rows[0]?.id ?? 0))
+  })
+
+  test('a parked row is in delivery under its own id', async () => {
+    const { reader, shard } = await freshReader()
+    await publish({ n: 1 })
+    const { rows, position } = await reader.read()
+    const parked = rows.map(({ id }) => ({ id, error: 'no stream takes a.b' }))
+    await savePosition(client, 0, shard.epoch, { ...position, ack: undefined }, parked)
+    await savePosition(client, 0, shard.epoch, { ...position, ack: undefined }, parked)
+    const { rows: deliveries } = await db.pool.query('select id, destination, target, payload, last_error from postcommit.delivery')
+    const expected = { id: rows[0]?.id, destination: 'nats', target: 'a.b', payload: '{"n":1}', last_error: 'no stream takes a.b' }
+    expect(deliveries).toEqual([expected])
+  })
+
+  test('under concurrent writers with transactions of every length nothing is lost and nothing is read twice', async () => {
+    const { reader } = await freshReader()
+    const outbox = createOutbox({ db: db.pool, wake: 'off' })
+    let writing = true
+    let committed = 0
+    const writers = Array.from({ length: 6 }, async (_, writer) => {
+      for (let n = 0; n < 40; n += 1) {
+        await outbox.commit(async (tx, message) => {
+          await tx.query('select pg_current_xact_id(), pg_sleep($1)', [Math.random() * 0.02])
+          message.publish('a.b', writer * 1000 + n)
+        })
+        committed += 1
+      }
+    })
+    const done = Promise.all(writers).then(() => {
+      writing = false
+    })
+    const seen: number[] = []
+    while (writing || seen.length < committed) {
+      const batch = await payloads(reader)
+      seen.push(...batch)
+      if (!writing && batch.length === 0) break
+    }
+    await done
+    expect(seen).toHaveLength(240)
+    expect(new Set(seen).size).toBe(240)
+  })
+})
