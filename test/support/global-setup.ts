@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findNatsServer, natsInstallCommand, startNats, startPostgres } from '@postcommit/relay/dev'
 import type { TestProject } from 'vitest/node'
+import { endLeftovers } from './leftovers.ts'
 import { postgresSource } from './postgres-source.ts'
 
 declare module 'vitest' {
@@ -41,6 +42,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 
   return async () => {
     await Promise.all([postgres.stop(), nats.stop()])
+    await endLeftovers(testFolder)
     if (process.env['POSTCOMMIT_TEST_KEEP'] === undefined) await rm(testFolder, { recursive: true, force: true })
     else process.stdout.write(`kept ${testFolder}\n`)
   }
