@@ -1,4 +1,9 @@
 /** The SDK: what a service installs. */
+export { type DeliveryHandler, type HandlerOptions, handler, type InboxHandlerOptions } from './inbox/handler.ts'
+export { createInbox, type Inbox, type InboxDelivery, type InboxOptions, type InboxResult } from './inbox/inbox.ts'
+export type { CallDelivery } from './inbox/read-call.ts'
+export type { PayloadOptions } from './inbox/read-payload.ts'
+export { DeliveryPostponed, DeliveryRefused } from './inbox/refusal.ts'
 export type { MessageDraft, MessageOptions, MessageSchemas } from './message.ts'
 export type { OutboxOptions } from './options.ts'
 export { type CommitOptions, type Committed, createOutbox, type Duplicated, type Outbox } from './outbox.ts'

@@ -117,6 +117,11 @@ export function createInbox<Db extends DatabaseLike>(options: InboxOptions<Db>):
   }
 }
 
+/** Whether what a handler returned is the result of an inbox that had seen the message before. */
+export function saysDuplicate(result: unknown): boolean {
+  return typeof result === 'object' && result !== null && 'duplicate' in result && result.duplicate === true
+}
+
 interface Receipt {
   readonly gid: string
   readonly branch: number

@@ -1,0 +1,118 @@
+import { PostcommitError } from '../protocol/errors.ts'
+import { LIMITS } from '../protocol/limits.ts'
+import { parseSigningSecret, type SigningKey } from '../protocol/webhook-signature.ts'
+import { type FetchListener, fetchListener } from './fetch-listener.ts'
+import { type Inbox, saysDuplicate } from './inbox.ts'
+import { type NodeListener, nodeListener } from './node-listener.ts'
+import type { CallDelivery } from './read-call.ts'
+import type { PayloadOptions } from './read-payload.ts'
+import { type Call, type Reception, receiveCall } from './receive-call.ts'
+
+/** What {@link handler} takes with or without an inbox. */
+export interface CommonHandlerOptions<Payload> extends PayloadOptions<Payload> {
+  /**
+   * The signing secrets of the destination (`whsec_…`), several while one is being replaced. `'unsigned'` takes
+   * calls from anybody who can reach the handler.
+   */
+  readonly secrets: readonly string[] | 'unsigned'
+  /** How far the time of a signature may be from now, seconds, default 300. */
+  readonly toleranceSeconds?: number
+  /** Largest body in bytes, default 921600, which is the largest payload there is. */
+  readonly bodyBytesMax?: number
+  /**
+   * Told of every error that is answered 500 or 409, because the answer itself says nothing about it. The default
+   * emits a process warning.
+   */
+  readonly onError?: (error: unknown, about: { readonly id: string | undefined }) => void
+}
+
+/** What {@link handler} takes. */
+export interface HandlerOptions<Payload> extends CommonHandlerOptions<Payload> {
+  readonly inbox?: undefined
+  /** Takes effect of a delivery. Returns: confirmed. Throws: the relay calls again later. */
+  readonly handle: (delivery: CallDelivery<Payload>) => unknown
+}
+
+/** What {@link handler} takes to run through an inbox. */
+export interface InboxHandlerOptions<Payload, Tx> extends CommonHandlerOptions<Payload> {
+  /** Makes `handle` run once per message, in the transaction that it is given. */
+  readonly inbox: Inbox<Tx>
+  /** Takes effect of a delivery through `tx`. Returns: committed and confirmed. Throws: rolled back, called again. */
+  readonly handle: (delivery: CallDelivery<Payload>, tx: Tx) => unknown
+}
+
+/** A handler for the relay's calls, in the two shapes that servers take. */
+export interface DeliveryHandler {
+  /** For `node:http`, express, fastify. */
+  readonly node: NodeListener
+  /** For hono and everything else that speaks `Request` and `Response`. */
+  readonly fetch: FetchListener
+}
+
+/**
+ * Receives the relay's calls of one path: verifies the signature over the raw body, reads the delivery and runs it.
+ *
+ * Answers 204 when `handle` has taken effect, with `postcommit-outcome: duplicate` if that was before; 410 on
+ * {@link DeliveryRefused}, 503 on {@link DeliveryPostponed}, 500 without details on anything else it throws; 401 for
+ * a signature that is missing, wrong or too old, 400, 405, 413 or 415 for a request that no relay sends, 409 if the
+ * inbox knows the id with other content. Refusals are `application/problem+json`.
+ *
+ * Mount it before any body parser: the signature covers the bytes as they were sent.
+ *
+ * @throws `POSTCOMMIT_INVALID_OPTIONS`, `POSTCOMMIT_INVALID_SECRET`.
+ * @example
+ * ```ts
+ * const deduct = handler({
+ *   secrets: [stockSecret],
+ *   schema: z.object({ sku: z.string() }),
+ *   inbox: createInbox({ db, consumer: 'stock' }),
+ *   handle: ({ payload }, tx) => tx.updateTable('stock').set({ … }).where('sku', '=', payload.sku).execute(),
+ * })
+ * app.post('/deduct', deduct.node) // express; with hono: app.post('/deduct', (c) => deduct.fetch(c.req.raw))
+ * ```
+ */
+export function handler<Payload = unknown, Tx = unknown>(options: InboxHandlerOptions<Payload, Tx>): DeliveryHandler
+export function handler<Payload = unknown>(options: HandlerOptions<Payload>): DeliveryHandler
+export function handler<Payload, Tx>(
+  options: InboxHandlerOptions<Payload, Tx> | HandlerOptions<Payload>,
+): DeliveryHandler {
+  const { onError = warn } = options
+  const reception: Reception<Payload> = {
+    keys: parseSecrets(options.secrets),
+    toleranceSeconds: positive('toleranceSeconds', options.toleranceSeconds ?? 300),
+    bodyBytesMax: positive('bodyBytesMax', options.bodyBytesMax ?? LIMITS.payloadBytesHard),
+    payload: options,
+    run: (delivery) => runDelivery(options, delivery),
+    onError: (error, id) => onError(error, { id }),
+  }
+  const receive = (call: Call) => receiveCall(reception, call)
+  return { node: nodeListener(receive), fetch: fetchListener(receive) }
+}
+
+async function runDelivery<Payload, Tx>(
+  options: InboxHandlerOptions<Payload, Tx> | HandlerOptions<Payload>,
+  delivery: CallDelivery<Payload>,
+): Promise<boolean> {
+  if (options.inbox === undefined) return saysDuplicate(await options.handle(delivery))
+  const { inbox, handle } = options
+  return (await inbox.once(delivery, (tx) => handle(delivery, tx))).duplicate
+}
+
+function parseSecrets(secrets: readonly string[] | 'unsigned'): readonly SigningKey[] | undefined {
+  if (secrets === 'unsigned') return undefined
+  if (!Array.isArray(secrets) || secrets.length === 0) throw invalidOptions("secrets is neither a list nor 'unsigned'")
+  return secrets.map(parseSigningSecret)
+}
+
+function positive(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value > 0) return value
+  throw invalidOptions(`${name} is ${value}, not a positive integer`)
+}
+
+function invalidOptions(reason: string): PostcommitError<'POSTCOMMIT_INVALID_OPTIONS'> {
+  return new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', { function: 'handler', reason })
+}
+
+function warn(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error))
+}

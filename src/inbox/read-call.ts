@@ -1,0 +1,62 @@
+import { PostcommitError } from '../protocol/errors.ts'
+import { type Gid, parseMessageId } from '../protocol/gid.ts'
+import { ENVELOPE, type MessageHeaders } from '../protocol/headers.ts'
+import { SIGNATURE_HEADERS } from '../protocol/webhook-signature.ts'
+
+/** A call of the relay as the handler sees it. */
+export interface CallDelivery<Payload = unknown> {
+  /** Unique for ever and the same at every attempt. */
+  readonly id: string
+  readonly gid: Gid
+  /** The number of the message within its transaction, from 1. */
+  readonly branch: number
+  /** The ordering key, where there is one. */
+  readonly key: string | undefined
+  /** 1 for the first attempt. */
+  readonly attempt: number
+  /** The content as a value: what the schema gave back, the parsed JSON, or the bytes. */
+  readonly payload: Payload
+  /** The exact content that was signed. */
+  readonly content: string | Uint8Array
+  /** All headers of the request, names in lower case. The signature does not cover them. */
+  readonly headers: MessageHeaders
+}
+
+/** Who a call says it is. */
+export type CallEnvelope = Pick<CallDelivery, 'id' | 'gid' | 'branch' | 'key' | 'attempt'>
+
+/**
+ * Reads the envelope of a call. The id comes from `webhook-id`, which is signed, and never from the plain headers,
+ * which are only compared: somebody who could change those would otherwise choose what the inbox takes for seen.
+ * @throws `POSTCOMMIT_INVALID_DELIVERY`.
+ */
+export function readCallEnvelope(headers: MessageHeaders): CallEnvelope {
+  const id = headers[SIGNATURE_HEADERS.id] ?? invalid(`${SIGNATURE_HEADERS.id} is missing`)
+  const { gid, branch } = parseMessageId(id) ?? invalid(`${SIGNATURE_HEADERS.id} is not a gid and a number`)
+  if ((headers[ENVELOPE.gid] ?? gid) !== gid) invalid(`${ENVELOPE.gid} names another message than webhook-id`)
+  if ((headers[ENVELOPE.branch] ?? String(branch)) !== String(branch)) {
+    invalid(`${ENVELOPE.branch} names another message than webhook-id`)
+  }
+  return { id, gid, branch, key: readKey(headers[ENVELOPE.key]), attempt: readAttempt(headers['postcommit-attempt']) }
+}
+
+/**
+ * Decodes the ordering key.
+ * @throws `POSTCOMMIT_INVALID_DELIVERY`.
+ */
+export function readKey(encoded: string | undefined): string | undefined {
+  if (encoded === undefined) return undefined
+  try {
+    return decodeURIComponent(encoded)
+  } catch {
+    return invalid(`${ENVELOPE.key} is not percent-encoded`)
+  }
+}
+
+function readAttempt(text: string | undefined): number {
+  return text !== undefined && /^[1-9]\d{0,8}$/.test(text) ? Number(text) : 1
+}
+
+function invalid(reason: string): never {
+  throw new PostcommitError('POSTCOMMIT_INVALID_DELIVERY', { reason })
+}

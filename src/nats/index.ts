@@ -1,0 +1,12 @@
+/** Subscribing to what a relay publishes on NATS JetStream. */
+export type { BackOff } from './back-off.ts'
+export type { NatsConnectionLike } from './nats-connection.ts'
+export type { SubscribedDelivery } from './read-delivery.ts'
+export { subscribe } from './subscribe.ts'
+export type {
+  CommonSubscribeOptions,
+  InboxSubscribeOptions,
+  SubscribeOptions,
+  SubscriptionTrouble,
+} from './subscribe-options.ts'
+export type { Subscription, SubscriptionStats } from './subscription.ts'
