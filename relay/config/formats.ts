@@ -1,0 +1,52 @@
+/** Hosts whose traffic never leaves this machine. */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[|\]$/g, '').toLowerCase()
+  return bare === '' || bare === 'localhost' || bare === '::1' || /^127(\.\d{1,3}){3}$/.test(bare) || bare[0] === '/'
+}
+
+/** Why a text is not the address of a PostgreSQL database, or undefined. The reason never quotes the text. */
+export function postgresUrlProblem(text: string): string | undefined {
+  const url = parseUrl(text)
+  if (url === undefined) return 'it is not a URL; it should look like postgres://user:password@host:5432/database'
+  if (url.protocol !== 'postgres:' && url.protocol !== 'postgresql:') return 'it does not start with postgres://'
+  return undefined
+}
+
+/** The other host that a valid PostgreSQL address leads to without TLS; pg speaks TLS only where it is asked to. */
+export function remotePlaintextHost(text: string): string | undefined {
+  const url = parseUrl(text)
+  const host = url?.searchParams.get('host') ?? decodeURIComponent(url?.hostname ?? '')
+  if (url === undefined || isLoopback(host)) return undefined
+  const mode = url.searchParams.get('sslmode')
+  const ssl = url.searchParams.get('ssl')
+  const encrypted = mode === null ? ssl === 'true' || ssl === '1' : mode !== 'disable'
+  return encrypted ? undefined : host
+}
+
+/** Why a text is not the base address of an HTTP destination, or undefined. */
+export function destinationUrlProblem(text: string): string | undefined {
+  const url = parseUrl(text)
+  if (url === undefined) return 'it is not a URL; it should look like https://stock.internal/hooks'
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') return 'only http:// and https:// can be called'
+  if (url.username !== '' || url.password !== '') return 'user and password in a URL are not sent; use secrets'
+  if (url.search !== '' || url.hash !== '') return 'a base address has no query and no fragment'
+  return undefined
+}
+
+/** Why a text is not a subject filter that a stream for messages may have, or undefined. */
+export function subjectFilterProblem(text: string): string | undefined {
+  const tokens = text.split('.')
+  if (!tokens.every((token) => /^[A-Za-z0-9_-]+$|^[*>]$/.test(token))) {
+    return 'a subject is tokens of A-Z a-z 0-9 _ and - joined by dots; * stands for one token, > for the rest'
+  }
+  if (tokens.slice(0, -1).includes('>')) return '> is only allowed at the end'
+  // Such a stream also takes the requests of JetStream's own API, and answers them itself.
+  if (tokens[0] === '>' || (tokens[0] === '*' && tokens.length > 1)) {
+    return 'the first token must not be a wildcard: the stream would swallow the requests to JetStream itself'
+  }
+  return undefined
+}
+
+function parseUrl(text: string): URL | undefined {
+  return URL.canParse(text) ? new URL(text) : undefined
+}

@@ -1,0 +1,69 @@
+import { isLoopback, remotePlaintextHost } from './formats.ts'
+import type { RelayConfig } from './schema.ts'
+
+/** What is wrong, and where. */
+export interface ConfigProblem {
+  readonly path: readonly PropertyKey[]
+  readonly message: string
+}
+
+/** What is wrong between options that are each right. */
+export function crossFieldProblems(config: RelayConfig): readonly ConfigProblem[] {
+  return [...databases(config), ...nats(config), ...destinations(config), ...http(config)]
+}
+
+function* databases({ databases, allowPlaintext }: RelayConfig): Generator<ConfigProblem> {
+  for (const [name, { url }] of Object.entries(databases)) {
+    const host = remotePlaintextHost(url)
+    if (host === undefined || allowPlaintext.includes(host)) continue
+    yield {
+      path: ['databases', name, 'url'],
+      message: `the connection to ${host} would not be encrypted: add ?sslmode=verify-full to the URL, or ${host} to allowPlaintext if you trust the network`,
+    }
+  }
+}
+
+function* nats({ nats, retentionMs }: RelayConfig): Generator<ConfigProblem> {
+  const ways = [nats.user ?? nats.password, nats.token, nats.credsFile].filter((way) => way !== undefined)
+  if (ways.length > 1) yield { path: ['nats'], message: 'give only one of user and password, token, or credsFile' }
+  if ((nats.user === undefined) !== (nats.password === undefined)) {
+    yield { path: ['nats', nats.user === undefined ? 'user' : 'password'], message: 'user and password go together' }
+  }
+  const names = nats.streams.map(({ name }) => name)
+  for (const [index, { name, duplicateWindowMs }] of nats.streams.entries()) {
+    if (names.indexOf(name) < index)
+      yield { path: ['nats', 'streams', index, 'name'], message: `${name} is there twice` }
+    if (duplicateWindowMs > retentionMs) {
+      yield {
+        path: ['retentionMs'],
+        message: `must be at least the duplicateWindowMs of stream ${name}, ${duplicateWindowMs}`,
+      }
+    }
+  }
+}
+
+function* destinations({ destinations, claimLeaseMs }: RelayConfig): Generator<ConfigProblem> {
+  for (const [name, { timeoutMs, backOffBaseMs, backOffCapMs }] of Object.entries(destinations)) {
+    // A claim that runs out during a call would let a second relay make the same call.
+    if (claimLeaseMs <= 2 * timeoutMs) {
+      yield {
+        path: ['claimLeaseMs'],
+        message: `must be more than twice the timeoutMs of destination ${name}, ${timeoutMs}`,
+      }
+    }
+    if (backOffCapMs < backOffBaseMs) {
+      yield {
+        path: ['destinations', name, 'backOffCapMs'],
+        message: `must not be less than backOffBaseMs, ${backOffBaseMs}`,
+      }
+    }
+  }
+}
+
+function* http({ http }: RelayConfig): Generator<ConfigProblem> {
+  if (!http.enabled || isLoopback(http.host) || http.token !== undefined) return
+  yield {
+    path: ['http', 'host'],
+    message: 'listening beyond this host needs http.token, so that not everybody on the network reads the metrics',
+  }
+}

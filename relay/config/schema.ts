@@ -1,0 +1,160 @@
+import { isDestinationName, parseSigningSecret } from 'postcommit/protocol'
+import { z } from 'zod'
+import { destinationUrlProblem, postgresUrlProblem, subjectFilterProblem } from './formats.ts'
+
+const SECOND_MS = 1000
+const MINUTE_MS = 60 * SECOND_MS
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+
+/** A whole number within bounds. */
+const whole = (min: number, max: number) => z.int().min(min).max(max)
+
+/** A text checked by a function that says what is wrong with it. */
+const checked = (problem: (text: string) => string | undefined) =>
+  z.string().superRefine((text, context) => {
+    const message = problem(text)
+    if (message !== undefined) context.addIssue({ code: 'custom', message })
+  })
+
+const name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'names are a-z 0-9 and -, starting with a letter')
+
+const Database = z.strictObject({
+  url: checked(postgresUrlProblem)
+    .meta({ secret: true })
+    .describe('postgres:// address of a primary, connected to directly: no transaction pooler in between.'),
+})
+
+const Destination = z.strictObject({
+  url: checked(destinationUrlProblem).describe('Base address; the path of a call is joined to it.'),
+  secrets: z
+    .array(checked(signingSecretProblem).meta({ secret: true }))
+    .max(4)
+    .default([])
+    .describe('Signing secrets (whsec_…). Several sign every call, which is how one is rotated; none: unsigned.'),
+  timeoutMs: whole(100, 5 * MINUTE_MS)
+    .default(10 * SECOND_MS)
+    .describe('For a whole call, from connecting to the last byte of the answer.'),
+  concurrency: whole(1, 1000).default(32).describe('How many calls one relay has under way to it at once.'),
+  attemptsMax: whole(1, 1_000_000)
+    .optional()
+    .describe('After how many failed attempts a message is a dead letter. Without it: never, however long it takes.'),
+  permanentAttemptsMax: whole(1, 1_000_000)
+    .default(8)
+    .describe('The same for answers that repeating seldom mends: 4xx other than 409, 410, 425 and 429.'),
+  backOffBaseMs: whole(1, HOUR_MS)
+    .default(SECOND_MS)
+    .describe('The first pause between attempts; it doubles from there, with full jitter.'),
+  backOffCapMs: whole(1, DAY_MS)
+    .default(5 * MINUTE_MS)
+    .describe('The longest pause between attempts.'),
+})
+
+const Stream = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, 'stream names are 1 to 64 of A-Z a-z 0-9 _ and -')
+    .describe('Name of the JetStream stream.'),
+  subjects: z
+    .array(checked(subjectFilterProblem))
+    .min(1)
+    .max(100)
+    .describe('Subjects that it takes, * and > allowed after the first token.'),
+  create: z.boolean().default(false).describe('Creates the stream if it is missing. An existing one is never changed.'),
+  replicas: whole(1, 5).default(1).describe('Copies in a NATS cluster; for `create`.'),
+  maxAgeMs: whole(MINUTE_MS, 3650 * DAY_MS)
+    .optional()
+    .describe('How long the stream keeps messages; for `create`. Without it: for ever.'),
+  duplicateWindowMs: whole(SECOND_MS, DAY_MS)
+    .default(2 * MINUTE_MS)
+    .describe('How long JetStream recognises a message that is published again; for `create`.'),
+})
+
+const Nats = z.strictObject({
+  servers: z
+    .array(z.string().min(1))
+    .max(32)
+    .default([])
+    .describe('Addresses of one NATS cluster. Without any, messages for NATS wait in the log.'),
+  user: z.string().min(1).optional().describe('User name, with `password`.'),
+  password: z.string().min(1).optional().meta({ secret: true }).describe('Password of `user`.'),
+  token: z.string().min(1).optional().meta({ secret: true }).describe('Token, instead of a user.'),
+  credsFile: z.string().min(1).optional().describe('Path of a .creds file (JWT and nkey), instead of a user.'),
+  streams: z
+    .array(Stream)
+    .max(100)
+    .default([])
+    .describe('Streams to check at the start, and to create where they ask for it.'),
+})
+
+const Http = z.strictObject({
+  enabled: z.boolean().default(true).describe('Whether /livez, /readyz and /metrics are served.'),
+  host: z.string().min(1).default('127.0.0.1').describe('Address to listen on; another than loopback needs `token`.'),
+  port: whole(0, 65535).default(4780).describe('Port to listen on; 0 takes a free one and logs it.'),
+  token: z
+    .string()
+    .min(16)
+    .optional()
+    .meta({ secret: true })
+    .describe('Bearer token demanded by /metrics, and by the details of /readyz. /livez never asks for it.'),
+})
+
+const Log = z.strictObject({
+  level: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .default('info')
+    .describe('The least severe lines that are written.'),
+  format: z.enum(['json', 'text']).default('json').describe('One JSON document a line, or a line for people.'),
+})
+
+/**
+ * The whole configuration of a relay. Every option is here, with its bounds, its default and its meaning; flags,
+ * environment variables, the table in docs/configuration.md and the JSON Schema for editors are derived from it.
+ */
+export const RelayConfig = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9._:-]{1,64}$/, 'relay names are 1 to 64 of A-Z a-z 0-9 . _ : and -')
+    .optional()
+    .describe('What this relay is called in `status` and in the log. Default: host name and process id.'),
+  databases: z.record(name, Database).default({}).describe('The source databases by name; a relay serves all of them.'),
+  allowPlaintext: z
+    .array(z.string().min(1))
+    .max(100)
+    .default([])
+    .describe('Other hosts whose PostgreSQL may be reached without TLS; only over a network that you trust.'),
+  nats: Nats.prefault({}).describe('The broker.'),
+  destinations: z
+    .record(
+      z.string().refine(isDestinationName, 'destination names are a-z 0-9 and -, start with a letter, not "nats"'),
+      Destination,
+    )
+    .default({})
+    .describe('The HTTP destinations by the name that services call them by.'),
+  retentionMs: whole(10 * MINUTE_MS, 365 * DAY_MS)
+    .default(DAY_MS)
+    .describe('How long confirmed messages are kept: for `inspect`, and to publish again what a broker forgets.'),
+  leaseMs: whole(2 * SECOND_MS, 10 * MINUTE_MS)
+    .default(30 * SECOND_MS)
+    .describe('A relay that has not been heard of for so long is replaced. A killed one is replaced at once.'),
+  claimLeaseMs: whole(SECOND_MS, HOUR_MS)
+    .default(MINUTE_MS)
+    .describe('How long a claimed delivery belongs to a relay; more than twice the longest `timeoutMs`.'),
+  drainTimeoutMs: whole(0, 10 * MINUTE_MS)
+    .default(25 * SECOND_MS)
+    .describe('How long a stopping relay waits for calls that are under way.'),
+  http: Http.prefault({}).describe('Health and metrics.'),
+  log: Log.prefault({}).describe('The log on standard output.'),
+})
+
+/** A configuration that has been checked, with every default filled in. */
+export type RelayConfig = z.output<typeof RelayConfig>
+
+function signingSecretProblem(secret: string): string | undefined {
+  try {
+    parseSigningSecret(secret)
+    return undefined
+  } catch {
+    return 'signing secrets are whsec_ followed by the base64 of 24 to 64 random bytes'
+  }
+}
