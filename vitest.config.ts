@@ -1,0 +1,60 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+
+// Tests name the packages as users do; here the names lead to the sources, so that no build is needed.
+const alias = [
+  { find: /^postcommit$/, replacement: source('src/index.ts') },
+  { find: /^postcommit\/protocol$/, replacement: source('src/protocol/index.ts') },
+  { find: /^postcommit\/nats$/, replacement: source('src/nats/index.ts') },
+  { find: /^@postcommit\/relay$/, replacement: source('relay/index.ts') },
+  { find: /^@postcommit\/relay\/dev$/, replacement: source('relay/dev/index.ts') },
+]
+
+const withServers = {
+  globalSetup: ['test/support/global-setup.ts'],
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+  teardownTimeout: 60_000,
+}
+
+export default defineConfig({
+  resolve: { alias },
+  test: {
+    reporters: ['default', './test/support/closing-line.ts'],
+    // Servers share the cores with the tests that watch their timing.
+    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'relay/**/*.test.ts', 'test/contract/**/*.test.ts'],
+          exclude: ['**/dist/**', '**/node_modules/**'],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts', 'test/support/**/*.test.ts', 'examples/**/*.test.ts'],
+          ...withServers,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'fault',
+          include: ['test/fault/**/*.test.ts'],
+          ...withServers,
+          // They kill servers and measure how soon others take over: one file at a time.
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+})
