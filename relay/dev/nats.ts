@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname, resolve } from 'node:path'
@@ -5,7 +6,7 @@ import { PostcommitError } from 'postcommit/protocol'
 import { freePort } from './free-port.ts'
 import { findNatsServer, type NatsBinary, natsInstallCommand, natsVersion } from './nats-binary.ts'
 import { lockedServer, type ServerLifecycle } from './server-lifecycle.ts'
-import { logSince, logSize, type ServerProcess, startServerProcess, waitUntil } from './server-process.ts'
+import { type ServerProcess, startServerProcess, waitUntil } from './server-process.ts'
 
 /** What {@link startNats} accepts. */
 export interface NatsOptions {
@@ -53,6 +54,8 @@ export async function startNats(options: NatsOptions): Promise<NatsServer> {
   const logFile = resolve(options.logFile ?? `${storeDir}.log`)
   mkdirSync(dirname(storeDir), { recursive: true })
   const configArgs = options.config === undefined ? [] : ['-c', writeConfig(storeDir, options.config)]
+  // The same for every start in this folder, and nobody else's.
+  const name = `postcommit-${createHash('sha256').update(storeDir).digest('hex').slice(0, 12)}`
   let port = options.port
 
   const lifecycle = await lockedServer({
@@ -61,8 +64,8 @@ export async function startNats(options: NatsOptions): Promise<NatsServer> {
     stopSignals: ['SIGTERM'],
     stopGraceMs: STOP_GRACE_MS,
     launch: async (started) => {
-      const args = [...configArgs, '-js', '-sd', storeDir, '-a', HOST]
-      const launch = { file: binary.path, args, cwd: dirname(storeDir), logFile, started }
+      const args = [...configArgs, '-js', '-sd', storeDir, '-a', HOST, '-n', name]
+      const launch = { name, file: binary.path, args, cwd: dirname(storeDir), logFile, started }
       // Once it has served on a port it keeps it: clients reconnect to the URL that they were given.
       port = await launchNats(launch, port)
     },
@@ -90,6 +93,8 @@ function writeConfig(storeDir: string, text: string): string {
 }
 
 interface NatsLaunch {
+  /** The name the server gives itself. */
+  readonly name: string
   readonly file: string
   readonly args: readonly string[]
   readonly cwd: string
@@ -98,24 +103,22 @@ interface NatsLaunch {
 }
 
 /** Launches the server on `port`, or on a free one, and returns it. */
-async function launchNats({ started, ...command }: NatsLaunch, port: number | undefined): Promise<number> {
+async function launchNats({ name, started, ...command }: NatsLaunch, port: number | undefined): Promise<number> {
   for (let attempts = 1; ; attempts += 1) {
     const candidate = port ?? (await freePort())
-    const logStart = logSize(command.logFile)
     const server = startServerProcess({ ...command, args: [...command.args, '-p', String(candidate)] })
     started(server)
     let isServing = false
     await waitUntil(async () => {
-      isServing = await servesJetStream(candidate)
+      isServing = await servesJetStream(name, candidate)
       return isServing || !server.isRunning()
     }, START_TIMEOUT_MS)
-    // Another server on a port taken in between answers as well, while ours has ended.
-    if (isServing && server.isRunning()) return candidate
+    if (isServing) return candidate
     await server.kill()
     if (port !== undefined || attempts === ATTEMPTS_MAX) {
       throw new PostcommitError('POSTCOMMIT_SERVER_START_FAILED', {
         server: 'nats-server',
-        reason: logSince(command.logFile, logStart) || `${command.file} ended without a word`,
+        reason: server.output() || `${command.file} ended without a word`,
         log: command.logFile,
         variable: 'NATS_URL',
       })
@@ -123,8 +126,11 @@ async function launchNats({ started, ...command }: NatsLaunch, port: number | un
   }
 }
 
-/** Every NATS connection begins with the server saying what it is. */
-function servesJetStream(port: number): Promise<boolean> {
+/**
+ * Every NATS connection begins with the server saying what it is. Its name matters: if the port is taken, the server
+ * that has it answers while ours is about to give up.
+ */
+function servesJetStream(name: string, port: number): Promise<boolean> {
   return new Promise((answer) => {
     const socket = connect({ port, host: HOST, timeout: CONNECT_TIMEOUT_MS })
     let greeting = ''
@@ -135,7 +141,8 @@ function servesJetStream(port: number): Promise<boolean> {
     socket.setEncoding('utf8')
     socket.on('data', (chunk: string) => {
       greeting += chunk
-      if (greeting.includes('\r\n')) finish(/^INFO .*"jetstream":true/.test(greeting))
+      if (greeting.includes('\r\n'))
+        finish(greeting.includes(`"server_name":"${name}"`) && greeting.includes('"jetstream":true'))
     })
     socket.on('error', () => finish(false))
     socket.on('timeout', () => finish(false))

@@ -6,7 +6,7 @@ import { PostcommitError } from 'postcommit/protocol'
 import { freePort, isPortFree } from './free-port.ts'
 import type { PostgresAccount } from './postgres-account.ts'
 import { clearStalePidFile, isReady } from './postgres-data.ts'
-import { logSince, logSize, type ServerProcess, startServerProcess, waitUntil } from './server-process.ts'
+import { type ServerProcess, startServerProcess, waitUntil } from './server-process.ts'
 
 export const POSTGRES_HOST = '127.0.0.1'
 
@@ -62,14 +62,13 @@ async function launchOnce(launch: PostgresLaunch, port: number): Promise<string 
     dataDir,
     ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
   ])
-  const logStart = logSize(launch.logFile)
   const runsAs = user === undefined ? {} : { user }
   const server = startServerProcess({ file, args, cwd: dirname(dataDir), logFile: launch.logFile, ...runsAs })
   launch.started(server)
   await waitUntil(() => isReady(dataDir, server.pid) || !server.isRunning(), START_TIMEOUT_MS)
   if (server.isRunning() && isReady(dataDir, server.pid)) return undefined
   await server.kill()
-  return logSince(launch.logFile, logStart) || `${file} ended without a word`
+  return server.output() || `${file} ended without a word`
 }
 
 /** Creates the database unless it is there. */

@@ -28,7 +28,15 @@ export interface ServerProcess {
   signalAll(signal: NodeJS.Signals): void
 }
 
+/** A server's program that was started by this process. */
+export interface StartedServer extends ServerProcess {
+  /** What it has written to its log since this start. */
+  output(): string
+}
+
 const POLL_MS = 5
+/** A log that has grown to more than this begins anew at the next start. */
+const LOG_BYTES_MAX = 10 * 1024 * 1024
 
 /**
  * Starts a server's program in a session of its own, so that Ctrl-C in a terminal reaches the program that uses the
@@ -36,8 +44,11 @@ const POLL_MS = 5
  *
  * It does not keep the calling process alive, and is ended when that one exits (see {@link endWithThisProcess}).
  */
-export function startServerProcess(command: ServerCommand): ServerProcess {
-  const log = openSync(command.logFile, 'a', 0o600)
+export function startServerProcess(command: ServerCommand): StartedServer {
+  const { logFile } = command
+  const isFull = sizeOf(logFile) > LOG_BYTES_MAX
+  const log = openSync(logFile, isFull ? 'w' : 'a', 0o600)
+  const logStart = sizeOf(logFile)
   let child: ChildProcess
   try {
     child = spawn(command.file, command.args, {
@@ -58,7 +69,11 @@ export function startServerProcess(command: ServerCommand): ServerProcess {
   const server = controlProcess({ pid, startedAt })
   const forget = endWithThisProcess(server)
   child.once('exit', forget)
-  return server
+  return { ...server, output: () => readFileSync(logFile).subarray(logStart).toString('utf8').trim() }
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }
 
 /** Control over a process that may have been started by somebody else. */
@@ -99,16 +114,6 @@ export async function waitUntil(condition: () => boolean | Promise<boolean>, tim
     await sleep(POLL_MS)
   }
   return true
-}
-
-/** How much a log holds now, to read later only what came after: see {@link logSince}. */
-export function logSize(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
-}
-
-/** What was written to a log after it had `size` bytes. */
-export function logSince(path: string, size: number): string {
-  return readFileSync(path).subarray(size).toString('utf8').trim()
 }
 
 function send(entry: Pick<ProcessEntry, 'pid' | 'startedAt'>, signal: NodeJS.Signals): void {
