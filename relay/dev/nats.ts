@@ -118,12 +118,19 @@ async function launchNats({ name, started, ...command }: NatsLaunch, port: numbe
     if (port !== undefined || attempts === ATTEMPTS_MAX) {
       throw new PostcommitError('POSTCOMMIT_SERVER_START_FAILED', {
         server: 'nats-server',
-        reason: server.output() || `${command.file} ended without a word`,
+        reason: whyNot(server.output()) || `${command.file} ended without a word`,
         log: command.logFile,
         variable: 'NATS_URL',
       })
     }
   }
+}
+
+/** What it says is wrong, without the banner and the timestamps around it. */
+function whyNot(output: string): string {
+  const lines = output.split('\n')
+  const errors = lines.filter((line) => /\[(FTL|ERR)\]/.test(line))
+  return (errors.length > 0 ? errors : lines.slice(-1)).map((line) => line.replace(/^.*\[(FTL|ERR)\] /, '')).join('; ')
 }
 
 /**

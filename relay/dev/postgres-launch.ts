@@ -41,7 +41,7 @@ export async function launchPostgres(launch: PostgresLaunch, port: number | unde
     if (attempts === ATTEMPTS_MAX || !(isHeldBack || (isPortTaken && port === undefined))) {
       throw new PostcommitError('POSTCOMMIT_SERVER_START_FAILED', {
         server: 'PostgreSQL',
-        reason: failure,
+        reason: whyNot(failure),
         log: launch.logFile,
         variable: 'DATABASE_URL',
       })
@@ -69,6 +69,12 @@ async function launchOnce(launch: PostgresLaunch, port: number): Promise<string 
   if (server.isRunning() && isReady(dataDir, server.pid)) return undefined
   await server.kill()
   return server.output() || `${file} ended without a word`
+}
+
+/** What it says is wrong, without the timestamps and the progress messages around it. */
+function whyNot(output: string): string {
+  const lines = output.split('\n').filter((line) => /could not|FATAL|PANIC|HINT/.test(line))
+  return lines.length > 0 ? lines.map((line) => line.replace(/^.*?\] /, '')).join('; ') : output
 }
 
 /** Creates the database unless it is there. */
