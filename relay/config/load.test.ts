@@ -31,13 +31,13 @@ function problemsOf(file: unknown, rest: Partial<ConfigInputs> = {}): string {
 }
 
 describe('precedence', () => {
-  const file = { leaseMs: 10_000, nats: { servers: ['file:4222'] } }
+  const file = { leaseMs: 15_000, nats: { servers: ['file:4222'] } }
   const env = { POSTCOMMIT_LEASE_MS: '20000', POSTCOMMIT_NATS_SERVERS: 'env-a:4222, env-b:4222' }
   const flags = { '--lease-ms': '40000' }
 
   test('is flag over environment over file over default, option by option', () => {
-    expect(load(undefined).config.leaseMs).toBe(30_000)
-    expect(load(file).config.leaseMs).toBe(10_000)
+    expect(load(undefined).config.leaseMs).toBe(10_000)
+    expect(load(file).config.leaseMs).toBe(15_000)
     expect(load(file, { env }).config.leaseMs).toBe(20_000)
     const { config, sourceOf } = load(file, { env, flags })
     expect(config.leaseMs).toBe(40_000)
@@ -54,7 +54,7 @@ describe('precedence', () => {
   })
 
   test('takes an empty variable for an unset one', () => {
-    expect(load(file, { env: { POSTCOMMIT_LEASE_MS: '' } }).config.leaseMs).toBe(10_000)
+    expect(load(file, { env: { POSTCOMMIT_LEASE_MS: '' } }).config.leaseMs).toBe(15_000)
   })
 
   test('what a command decides stands above everything', () => {
@@ -118,7 +118,7 @@ describe('problems', () => {
         nats: { server: 'x', user: 'relay' },
         destinations: { stock: { url: 'ftp://x', timeoutMs: 45_000 }, NATS: { url: 'http://x' } },
         retentionMs: 1000,
-        drainTimeoutMs: 'soon',
+        drainMs: 'soon',
       },
       { env: { POSTCOMMIT_HTTP_PORTS: '1', POSTCOMMIT_LOG_LEVEL: 'loud' }, flags: { '--http-port': '70000' } },
     )
@@ -129,7 +129,7 @@ describe('problems', () => {
       '  - destinations.stock.url (postcommit.json): only http:// and https:// can be called',
       expect.stringMatching(/^ {2}- destinations\.NATS \(postcommit\.json\): destination names are/),
       '  - retentionMs (postcommit.json): must be at least 600000',
-      '  - drainTimeoutMs (postcommit.json): must be a whole number, not a text',
+      '  - drainMs (postcommit.json): must be a whole number, not a text',
       '  - http.port (--http-port): must be at most 65535',
       '  - log.level (POSTCOMMIT_LOG_LEVEL): must be one of fatal, error, warn, info, debug, trace, silent',
       expect.stringMatching(/^ {2}- nats\.password: user and password go together/),
@@ -146,6 +146,10 @@ describe('problems', () => {
       'retentionMs (postcommit.json): must be at least the duplicateWindowMs of stream A, 600001',
     ],
     [{ http: { host: '0.0.0.0' } }, 'http.host (postcommit.json): listening beyond this host needs http.token'],
+    [
+      { leaseMs: 60_000, nats: { streams: [{ name: 'A', subjects: ['a.>'], duplicateWindowMs: 120_000 }] } },
+      'nats.streams[0].duplicateWindowMs (postcommit.json): must be at least twice leaseMs plus nats.ackTimeoutMs, 122000',
+    ],
     [{ nats: { user: 'a', password: 'b', token: 'c' } }, 'nats (postcommit.json): give only one of'],
     [
       { nats: { streams: [{ name: 'A', subjects: ['>'] }] } },

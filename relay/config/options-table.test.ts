@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { CONFIG_OPTIONS, CONFIG_SCHEMA, type SchemaNode } from './options.ts'
 
 const PAGE = new URL('../../docs/configuration.md', import.meta.url)
-const MARKED = /(<!-- options -->\n)[^]*(<!-- \/options -->)/
+const MARKED = /(<!-- options -->\n)[\s\S]*(<!-- \/options -->)/
 
 // UPDATE_DOCS=1 npx vitest run relay/config/options-table.test.ts writes the tables instead of comparing them.
 test('docs/configuration.md lists exactly the options of the schema', () => {

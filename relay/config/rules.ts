@@ -23,7 +23,7 @@ function* databases({ databases, allowPlaintext }: RelayConfig): Generator<Confi
   }
 }
 
-function* nats({ nats, retentionMs }: RelayConfig): Generator<ConfigProblem> {
+function* nats({ nats, retentionMs, leaseMs }: RelayConfig): Generator<ConfigProblem> {
   const ways = [nats.user ?? nats.password, nats.token, nats.credsFile].filter((way) => way !== undefined)
   if (ways.length > 1) yield { path: ['nats'], message: 'give only one of user and password, token, or credsFile' }
   if ((nats.user === undefined) !== (nats.password === undefined)) {
@@ -33,6 +33,14 @@ function* nats({ nats, retentionMs }: RelayConfig): Generator<ConfigProblem> {
   for (const [index, { name, duplicateWindowMs }] of nats.streams.entries()) {
     if (names.indexOf(name) < index)
       yield { path: ['nats', 'streams', index, 'name'], message: `${name} is there twice` }
+    // The longest time in which this relay or its successor publishes a message again.
+    const horizonMs = 2 * leaseMs + nats.ackTimeoutMs
+    if (duplicateWindowMs < horizonMs) {
+      yield {
+        path: ['nats', 'streams', index, 'duplicateWindowMs'],
+        message: `must be at least twice leaseMs plus nats.ackTimeoutMs, ${horizonMs}`,
+      }
+    }
     if (duplicateWindowMs > retentionMs) {
       yield {
         path: ['retentionMs'],

@@ -66,7 +66,7 @@ const Stream = z.strictObject({
     .optional()
     .describe('How long the stream keeps messages; for `create`. Without it: for ever.'),
   duplicateWindowMs: whole(SECOND_MS, DAY_MS)
-    .default(2 * MINUTE_MS)
+    .default(10 * MINUTE_MS)
     .describe('How long JetStream recognises a message that is published again; for `create`.'),
 })
 
@@ -80,6 +80,12 @@ const Nats = z.strictObject({
   password: z.string().min(1).optional().meta({ secret: true }).describe('Password of `user`.'),
   token: z.string().min(1).optional().meta({ secret: true }).describe('Token, instead of a user.'),
   credsFile: z.string().min(1).optional().describe('Path of a .creds file (JWT and nkey), instead of a user.'),
+  ackTimeoutMs: whole(100, MINUTE_MS)
+    .default(2 * SECOND_MS)
+    .describe('How long JetStream may take to acknowledge a message before it is published again.'),
+  publishesInFlight: whole(1, 100_000)
+    .default(1000)
+    .describe('How many messages may be unacknowledged at once; also the most that a crash repeats.'),
   streams: z
     .array(Stream)
     .max(100)
@@ -135,14 +141,14 @@ export const RelayConfig = z.strictObject({
     .default(DAY_MS)
     .describe('How long confirmed messages are kept: for `inspect`, and to publish again what a broker forgets.'),
   leaseMs: whole(2 * SECOND_MS, 10 * MINUTE_MS)
-    .default(30 * SECOND_MS)
+    .default(10 * SECOND_MS)
     .describe('A relay that has not been heard of for so long is replaced. A killed one is replaced at once.'),
   claimLeaseMs: whole(SECOND_MS, HOUR_MS)
     .default(MINUTE_MS)
     .describe('How long a claimed delivery belongs to a relay; more than twice the longest `timeoutMs`.'),
-  drainTimeoutMs: whole(0, 10 * MINUTE_MS)
+  drainMs: whole(0, 10 * MINUTE_MS)
     .default(25 * SECOND_MS)
-    .describe('How long a stopping relay waits for calls that are under way.'),
+    .describe('How long a stopping relay waits for what is under way.'),
   http: Http.prefault({}).describe('Health and metrics.'),
   log: Log.prefault({}).describe('The log on standard output.'),
 })

@@ -145,6 +145,16 @@ export const ERRORS = {
     action: 'Run: postcommit check-config',
     retryable: false,
   },
+  POSTCOMMIT_DATABASE_UNREACHABLE: {
+    message: 'cannot connect to the database {database}: {reason}',
+    action: 'Check its address (postcommit check-config shows where it comes from) and that PostgreSQL is running.',
+    retryable: true,
+  },
+  POSTCOMMIT_LISTEN_FAILED: {
+    message: 'cannot listen on {address}: {reason}',
+    action: 'Set http.host and http.port; port 0 takes a free one.',
+    retryable: false,
+  },
   POSTCOMMIT_SERVER_NOT_FOUND: {
     message: 'no {server} was found on this machine: {reason}',
     action: '{install}',
