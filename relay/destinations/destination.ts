@@ -1,4 +1,5 @@
 import type { MessageHeaders } from 'postcommit/protocol'
+import type { BackOff, Outcome } from '../engine/outcome.ts'
 
 /** One message on its way to one destination. */
 export interface Delivery {
@@ -19,23 +20,6 @@ export interface Delivery {
   readonly attempt: number
 }
 
-/** What became of one attempt. A destination never throws; it says one of these. */
-export type Outcome =
-  /** The destination has taken responsibility for the message. */
-  | { readonly kind: 'confirmed'; readonly status?: number }
-  /** It did not; trying again may help. Counts as an attempt. */
-  | {
-      readonly kind: 'failed'
-      readonly error: string
-      readonly status?: number
-      /** What the destination asked for, milliseconds. */
-      readonly retryAfterMs?: number
-    }
-  /** It never will: trying again cannot help. */
-  | { readonly kind: 'refused'; readonly error: string; readonly status?: number }
-  /** The destination as a whole is away, or asked for a pause. Nothing was learned about the message: no attempt. */
-  | { readonly kind: 'unavailable'; readonly error: string; readonly status?: number; readonly retryAfterMs?: number }
-
 /** Where messages go: the broker, an HTTP service, a function in this process. */
 export interface Destination {
   /** The configured name, as services write it. */
@@ -49,10 +33,4 @@ export interface Destination {
   /** Delivers once, within its own time limit; `signal` aborts it when the relay stops for good. */
   deliver(delivery: Delivery, signal: AbortSignal): Promise<Outcome>
   close(): Promise<void>
-}
-
-/** Exponential with full jitter: a random pause up to `min(capMs, baseMs * 2 ** attempts)`. */
-export interface BackOff {
-  readonly baseMs: number
-  readonly capMs: number
 }

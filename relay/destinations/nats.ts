@@ -1,7 +1,8 @@
 import { messageId, NATS_DESTINATION } from 'postcommit/protocol'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
 import type { Broker } from '../publisher/broker.ts'
-import type { BackOff, Destination, Outcome } from './destination.ts'
+import type { BackOff, Outcome } from '../engine/outcome.ts'
+import type { Destination } from './destination.ts'
 
 const UNAVAILABLE_MS = 1000
 

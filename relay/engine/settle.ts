@@ -1,0 +1,56 @@
+import type { BackOff, Outcome } from './outcome.ts'
+import { backOffMs } from './retry.ts'
+
+/** What is decided about a delivery after an attempt. */
+export type Settlement =
+  | { readonly event: 'confirmed'; readonly status: number | undefined }
+  | {
+      readonly event: 'failed' | 'unavailable'
+      readonly error: string
+      readonly status: number | undefined
+      /** Attempts burnt so far, this one included if it counts. */
+      readonly attempts: number
+      readonly dueInMs: number
+    }
+  | { readonly event: 'dead'; readonly error: string; readonly status: number | undefined; readonly attempts: number }
+
+/** How often a destination is tried. */
+export interface RetryPolicy {
+  /** After how many failed attempts a message is dead; Infinity: never. */
+  readonly attemptsMax: number
+  readonly backOff: BackOff
+}
+
+const UNAVAILABLE_PAUSE_MS = 1000
+const RETRY_AFTER_CAP_MS = 3_600_000
+
+/**
+ * Decides what becomes of a delivery. An attempt counts only if the destination has said something about this message;
+ * that it is away, or asked for a pause, says nothing.
+ *
+ * @param attempts - how many have failed before
+ * @param random - a number in [0, 1)
+ */
+export function settle(outcome: Outcome, attempts: number, policy: RetryPolicy, random: number): Settlement {
+  const { status } = outcome
+  switch (outcome.kind) {
+    case 'confirmed':
+      return { event: 'confirmed', status }
+    case 'refused':
+      return { event: 'dead', error: outcome.error, status, attempts: attempts + 1 }
+    case 'failed': {
+      const failed = attempts + 1
+      if (failed >= policy.attemptsMax) return { event: 'dead', error: outcome.error, status, attempts: failed }
+      const dueInMs = Math.max(backOffMs(policy.backOff, failed, random), askedPause(outcome.retryAfterMs))
+      return { event: 'failed', error: outcome.error, status, attempts: failed, dueInMs }
+    }
+    case 'unavailable': {
+      const dueInMs = outcome.retryAfterMs === undefined ? UNAVAILABLE_PAUSE_MS : askedPause(outcome.retryAfterMs)
+      return { event: 'unavailable', error: outcome.error, status, attempts, dueInMs }
+    }
+  }
+}
+
+function askedPause(retryAfterMs: number | undefined): number {
+  return Math.min(RETRY_AFTER_CAP_MS, Math.max(0, retryAfterMs ?? 0))
+}

@@ -1,0 +1,76 @@
+import type { Settlement } from '../engine/settle.ts'
+import type { Queryable } from './queryable.ts'
+
+/** A settlement, and the claim under which it was reached. */
+export interface SettledDelivery {
+  readonly id: string
+  readonly token: string
+  readonly settlement: Settlement
+  readonly durationMs: number
+}
+
+/** A settlement that was written. */
+export interface Recorded {
+  readonly id: string
+  /** From the insert in the business transaction until now, by the database's clock. */
+  readonly ageMs: number
+}
+
+/**
+ * Writes what became of many deliveries in one commit: one fsync for all of them is what lets ten thousand a second
+ * through where single updates stop at five.
+ *
+ * Only where the claim still stands: a row that was taken over, requeued or discarded meanwhile is not in the answer.
+ * Failures leave a row in `attempt`. A head that is confirmed releases the next of its key.
+ *
+ * Plan: Nested Loop from unnest over the primary key; delivery_head for the successors.
+ */
+export async function recordSettlements(
+  client: Queryable,
+  relay: string,
+  settled: readonly SettledDelivery[],
+): Promise<readonly Recorded[]> {
+  const column = <T>(value: (delivery: SettledDelivery) => T): T[] => settled.map(value)
+  const { rows } = await client.query<Recorded>({
+    name: 'postcommit_record_settlements',
+    text: `with result as (
+  select * from unnest($2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::int[], $7::int[], $8::float8[], $9::int[])
+    as r (id, token, event, error, status, attempts, due_in_ms, duration_ms)
+), written as (
+  update postcommit.delivery d set
+    state = case r.event when 'confirmed' then 'confirmed' when 'dead' then 'dead' else 'pending' end,
+    due_at = clock_timestamp() + r.due_in_ms * interval '1 millisecond',
+    attempts = coalesce(r.attempts, d.attempts),
+    lease_token = null, lease_owner = null,
+    last_error = r.error, last_status = r.status,
+    settled_at = case r.event when 'confirmed' then clock_timestamp() end
+  from result r where d.id = r.id and d.lease_token = r.token
+  returning d.id, d.destination, d.key, d.state, d.attempts, d.created_at, r.event, r.error, r.status, r.duration_ms
+), told as (
+  insert into postcommit.attempt (delivery_id, event, attempt, duration_ms, status, detail, actor)
+  select id, event, attempts, duration_ms, status, error, $1 from written where event <> 'confirmed'
+), released as (
+  update postcommit.delivery d set state = 'pending', due_at = clock_timestamp()
+  from written w
+  where w.state = 'confirmed' and w.key is not null and d.state = 'held' and d.id = (
+    select next.id from postcommit.delivery next
+    where next.destination = w.destination and next.key = w.key and next.state in ('pending', 'held', 'dead')
+      and next.id > w.id
+    order by next.id limit 1
+  )
+)
+select id, extract(epoch from clock_timestamp() - created_at)::float8 * 1000 as "ageMs" from written`,
+    values: [
+      relay,
+      column(({ id }) => id),
+      column(({ token }) => token),
+      column(({ settlement }) => settlement.event),
+      column(({ settlement }) => ('error' in settlement ? settlement.error : null)),
+      column(({ settlement }) => settlement.status ?? null),
+      column(({ settlement }) => ('attempts' in settlement ? settlement.attempts : null)),
+      column(({ settlement }) => ('dueInMs' in settlement ? settlement.dueInMs : 0)),
+      column(({ durationMs }) => Math.round(durationMs)),
+    ],
+  })
+  return rows
+}
