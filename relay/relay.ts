@@ -102,6 +102,7 @@ export function createRelay(options: RelayOptions): Relay {
   const ackTimeoutMs = options.nats?.ackTimeoutMs ?? 2000
   const stopSignal = new WakeSignal()
   let stopping = false
+  let stopped: Promise<void> | undefined
   let natsProblem: string | undefined
   let usable: Broker | undefined
   let broker: Broker | undefined
@@ -123,6 +124,14 @@ export function createRelay(options: RelayOptions): Relay {
       }
       await stopSignal.wait(2000)
     }
+  }
+
+  async function stop(): Promise<void> {
+    stopping = true
+    stopSignal.call()
+    await Promise.all(sources.map((source) => source.stop(drainMs)))
+    await Promise.all([...destinations.values()].map((destination) => destination.close()))
+    await broker?.close()
   }
 
   return {
@@ -160,12 +169,9 @@ export function createRelay(options: RelayOptions): Relay {
       )
       await Promise.all(sources.map(({ ready }) => ready))
     },
-    async stop() {
-      stopping = true
-      stopSignal.call()
-      await Promise.all(sources.map((source) => source.stop(drainMs)))
-      await Promise.all([...destinations.values()].map((destination) => destination.close()))
-      await broker?.close()
+    stop() {
+      stopped ??= stop()
+      return stopped
     },
     health: () => ({
       sources: sources.map((source) => source.health()),

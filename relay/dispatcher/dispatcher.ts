@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import { failpoint } from 'postcommit/protocol'
@@ -51,6 +52,8 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
   const { source, pool, destinations, metrics, log, pollMs } = options
   const signal = new WakeSignal()
   const aborter = new AbortController()
+  // One listener for every call under way.
+  setMaxListeners(0, aborter.signal)
   const lanes = new Map([...destinations].map(([name, destination]) => [name, new Lane(destination, metrics)]))
   const running = new Map<string, Claim>()
   const recorder = new Recorder({ ...options, onRecorded: () => signal.call() })

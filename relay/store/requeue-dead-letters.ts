@@ -1,0 +1,30 @@
+import type { Queryable } from './queryable.ts'
+
+/** Who did something to a dead letter, and why. */
+export interface Act {
+  readonly actor: string
+  readonly reason: string
+}
+
+/**
+ * Puts dead letters back: due now, attempts from zero, under the id they had, which is their place in the order of
+ * their key. The act is recorded with its actor. Primary key; resolves to the ids that were dead.
+ */
+export async function requeueDeadLetters(
+  client: Queryable,
+  ids: readonly string[],
+  { actor, reason }: Act,
+): Promise<readonly string[]> {
+  const { rows } = await client.query<{ id: string }>({
+    text: `with requeued as (
+  update postcommit.delivery set state = 'pending', due_at = clock_timestamp(), attempts = 0
+  where id = any($1::bigint[]) and state = 'dead' returning id
+), told as (
+  insert into postcommit.attempt (delivery_id, event, attempt, detail, actor)
+  select id, 'requeued', 0, $3, $2 from requeued
+)
+select id from requeued`,
+    values: [ids, actor, reason],
+  })
+  return rows.map(({ id }) => id)
+}
