@@ -245,7 +245,7 @@ export class DurableSubscription implements Subscription {
     // Acknowledgements of ours may have died with the connection. Asking for those messages again is harmless where
     // they arrived, and where not it shows which message it is, which a second acknowledgement would only assume.
     for (const reply of this.#lanes.settledBetween(settledThrough, deliveredThrough)) this.#say(reply, Ack.Again)
-    this.#gateDeadlineMs = performance.now() + this.#ackWaitMs + 2 * LOOK_AGAIN_MS
+    this.#gateDeadlineMs = performance.now() + 1.5 * this.#ackWaitMs
     this.#lookAt(info)
     this.#pump()
   }
@@ -303,6 +303,9 @@ export class DurableSubscription implements Subscription {
     this.#clearTimers()
     const { connection } = this.#parts
     await within(FLUSH_TIMEOUT_MS, this.#feed.drain())
+    // nats-server 2.9 notices only now that our requests have nobody behind them any more. If it found that out while
+    // delivering what is handed back below, it would lose sight of one message until the wait for its answer is over.
+    await within(FLUSH_TIMEOUT_MS, this.#select())
     const idle = [...this.#lanes.entries].filter(({ phase }) => phase !== 'running')
     for (const { reply } of idle.sort((a, b) => a.sequence - b.sequence)) this.#say(reply, Ack.Again)
     for (const entry of idle) this.#lanes.drop(entry)
