@@ -67,8 +67,8 @@ function isComplete(packageDir: string): boolean {
   }
 }
 
-/** Returns false if the folder cannot be written. */
-export function complete(packageDir: string): boolean {
+/** Makes the links and sets the modes in place. Returns false if the folder cannot be written. */
+function complete(packageDir: string): boolean {
   try {
     for (const program of programs(packageDir)) chmodSync(program, 0o755)
     for (const { source, target } of links(packageDir)) {
@@ -85,7 +85,8 @@ export function complete(packageDir: string): boolean {
   }
 }
 
-function completeCopy(packageDir: string): string {
+/** Copies the package to the user's cache, unless that has been done, and makes the links there. */
+export function completeCopy(packageDir: string): string {
   const { version } = readJson<{ version: string }>(join(packageDir, 'package.json'))
   const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache')
   const copy = join(cache, 'postcommit', `postgres-${version}-${process.platform}-${process.arch}`)
@@ -93,6 +94,8 @@ function completeCopy(packageDir: string): string {
     const unfinished = `${copy}.${process.pid}`
     mkdirSync(dirname(copy), { recursive: true })
     cpSync(packageDir, unfinished, { recursive: true, verbatimSymlinks: true })
+    // Folders that could not be written were copied as such.
+    for (const { target } of links(unfinished)) chmodSync(dirname(join(unfinished, target)), 0o755)
     complete(unfinished)
     rmSync(copy, { recursive: true, force: true })
     renameSync(unfinished, copy)

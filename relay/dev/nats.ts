@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import { PostcommitError } from 'postcommit/protocol'
-import { freePort } from './free-port.ts'
+import { lastOrFreePort, rememberPort } from './last-port.ts'
 import { findNatsServer, type NatsBinary, natsInstallCommand, natsVersion } from './nats-binary.ts'
 import { lockedServer, type ServerLifecycle } from './server-lifecycle.ts'
 import { type ServerProcess, startServerProcess, waitUntil } from './server-process.ts'
@@ -12,7 +12,7 @@ import { type ServerProcess, startServerProcess, waitUntil } from './server-proc
 export interface NatsOptions {
   /** Where JetStream keeps its streams; made if it is not there. The log and the lock are kept beside it. */
   readonly storeDir: string
-  /** A port of 127.0.0.1. Default: any free one. */
+  /** A port of 127.0.0.1. Default: the one of the last start if it is free, else any free one. */
   readonly port?: number
   /** The path of the program. Default: {@link findNatsServer}. */
   readonly binary?: string
@@ -65,7 +65,7 @@ export async function startNats(options: NatsOptions): Promise<NatsServer> {
     stopGraceMs: STOP_GRACE_MS,
     launch: async (started) => {
       const args = [...configArgs, '-js', '-sd', storeDir, '-a', HOST, '-n', name]
-      const launch = { name, file: binary.path, args, cwd: dirname(storeDir), logFile, started }
+      const launch = { name, storeDir, file: binary.path, args, cwd: dirname(storeDir), logFile, started }
       // Once it has served on a port it keeps it: clients reconnect to the URL that they were given.
       port = await launchNats(launch, port)
     },
@@ -95,6 +95,7 @@ function writeConfig(storeDir: string, text: string): string {
 interface NatsLaunch {
   /** The name the server gives itself. */
   readonly name: string
+  readonly storeDir: string
   readonly file: string
   readonly args: readonly string[]
   readonly cwd: string
@@ -103,9 +104,12 @@ interface NatsLaunch {
 }
 
 /** Launches the server on `port`, or on a free one, and returns it. */
-async function launchNats({ name, started, ...command }: NatsLaunch, port: number | undefined): Promise<number> {
+async function launchNats(
+  { name, storeDir, started, ...command }: NatsLaunch,
+  port: number | undefined,
+): Promise<number> {
   for (let attempts = 1; ; attempts += 1) {
-    const candidate = port ?? (await freePort())
+    const candidate = port ?? (await lastOrFreePort(storeDir))
     const server = startServerProcess({ ...command, args: [...command.args, '-p', String(candidate)] })
     started(server)
     let isServing = false
@@ -113,7 +117,10 @@ async function launchNats({ name, started, ...command }: NatsLaunch, port: numbe
       isServing = await servesJetStream(name, candidate)
       return isServing || !server.isRunning()
     }, START_TIMEOUT_MS)
-    if (isServing) return candidate
+    if (isServing) {
+      rememberPort(storeDir, candidate)
+      return candidate
+    }
     await server.kill()
     if (port !== undefined || attempts === ATTEMPTS_MAX) {
       throw new PostcommitError('POSTCOMMIT_SERVER_START_FAILED', {

@@ -1,9 +1,9 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { PostcommitError } from 'postcommit/protocol'
-import { freePort, isPortFree } from './free-port.ts'
+import { freePort } from './free-port.ts'
+import { lastOrFreePort, rememberPort } from './last-port.ts'
 import type { PostgresAccount } from './postgres-account.ts'
 import { clearStalePidFile, isReady } from './postgres-data.ts'
 import { type ServerProcess, startServerProcess, waitUntil } from './server-process.ts'
@@ -30,7 +30,7 @@ const RETRY_MS = 500
 export async function launchPostgres(launch: PostgresLaunch, port: number | undefined): Promise<number> {
   const { dataDir } = launch.account
   clearStalePidFile(dataDir)
-  let candidate = port ?? (await portOfLastStart(dataDir)) ?? (await freePort())
+  let candidate = port ?? (await lastOrFreePort(dataDir))
   for (let attempts = 1; ; attempts += 1) {
     const failure = await launchOnce(launch, candidate)
     if (failure === undefined) break
@@ -49,7 +49,7 @@ export async function launchPostgres(launch: PostgresLaunch, port: number | unde
     if (isPortTaken) candidate = await freePort()
     else await sleep(RETRY_MS)
   }
-  writeFileSync(portFile(dataDir), `${candidate}\n`)
+  rememberPort(dataDir, candidate)
   return candidate
 }
 
@@ -87,15 +87,4 @@ export async function createDatabase(maintenanceUrl: string, name: string): Prom
   } finally {
     await client.end()
   }
-}
-
-/** Remembered so that a URL copied into another tool yesterday works today. */
-async function portOfLastStart(dataDir: string): Promise<number | undefined> {
-  const path = portFile(dataDir)
-  const port = existsSync(path) ? Number.parseInt(readFileSync(path, 'utf8'), 10) : Number.NaN
-  return Number.isInteger(port) && (await isPortFree(port)) ? port : undefined
-}
-
-function portFile(dataDir: string): string {
-  return `${dataDir}.port`
 }

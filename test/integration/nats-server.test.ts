@@ -42,6 +42,7 @@ test('keeps its streams when it is killed, stopped and started anew', async () =
   expect(server.isRunning()).toBe(false)
 
   const again = await startNats({ storeDir })
+  expect(again.url).toBe(server.url)
   expect(await messagesIn(again.url, stream.name)).toBe(1)
   await again.stop()
 })

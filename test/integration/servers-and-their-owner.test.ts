@@ -4,6 +4,7 @@ import { startNats, startPostgres } from '@postcommit/relay/dev'
 import { expect, test } from 'vitest'
 import { findProcess } from '../../relay/dev/process-table.ts'
 import { eventually } from '../support/eventually.ts'
+import { endLeftovers, recordProcess } from '../support/leftovers.ts'
 import { privateFolder } from '../support/private-servers.ts'
 import { type Program, spawnProgram } from '../support/program.ts'
 
@@ -90,4 +91,15 @@ test('a lock that was half written when the machine went down is replaced', asyn
   await writeFile(`${dataDir}.lock`, '{"owner":{"pi')
   const server = await startPostgres({ dataDir })
   await server.stop()
+})
+
+test('what a killed test leaves running is ended with the test run', async () => {
+  const killed = await startOwner()
+  recordProcess(killed.folder, killed.program.pid)
+  await killed.program.kill('SIGKILL')
+  const program = await spawnProgram('test/support/fixtures/waits.ts')
+  recordProcess(killed.folder, program.pid)
+  await endLeftovers(killed.folder)
+  await expectGone(killed)
+  await expect(program.exit).resolves.toEqual({ code: null, signal: 'SIGKILL' })
 })

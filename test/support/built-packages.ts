@@ -35,8 +35,10 @@ export async function builtPackages(): Promise<void> {
 async function build(): Promise<void> {
   const startedAt = new Date()
   const compiler = join(repositoryFolder, 'node_modules', 'typescript', 'bin', 'tsc')
+  // What the compiler remembers lies elsewhere than its output: it does not notice that dist was removed.
+  const force = missingOutput() === undefined ? [] : ['--force']
   try {
-    await promisify(execFile)(process.execPath, [compiler, '-b', 'relay'], { cwd: repositoryFolder })
+    await promisify(execFile)(process.execPath, [compiler, '-b', 'relay', ...force], { cwd: repositoryFolder })
   } catch (error) {
     // The compiler writes its output all the same; wrong types are for `npm run check` to refuse.
     if (missingOutput() !== undefined) throw error

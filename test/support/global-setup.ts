@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findNatsServer, natsInstallCommand, startNats, startPostgres } from '@postcommit/relay/dev'
 import type { TestProject } from 'vitest/node'
-import { endLeftovers } from './leftovers.ts'
+import { endKilledTestRuns, endLeftovers, keepTestFolder, ownTestFolder, TEST_FOLDER_PREFIX } from './leftovers.ts'
 import { postgresSource } from './postgres-source.ts'
 
 declare module 'vitest' {
@@ -27,7 +27,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
   if (findNatsServer() === undefined) {
     throw new Error(`The tests need nats-server. To install it: ${natsInstallCommand()}`)
   }
-  const testFolder = await mkdtemp(join(tmpdir(), 'postcommit-test-'))
+  await endKilledTestRuns()
+  const testFolder = await mkdtemp(join(tmpdir(), TEST_FOLDER_PREFIX))
+  ownTestFolder(testFolder)
   const [postgres, nats] = await Promise.all([
     startPostgres({
       dataDir: join(testFolder, 'postgres'),
@@ -43,7 +45,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return async () => {
     await Promise.all([postgres.stop(), nats.stop()])
     await endLeftovers(testFolder)
-    if (process.env['POSTCOMMIT_TEST_KEEP'] === undefined) await rm(testFolder, { recursive: true, force: true })
-    else process.stdout.write(`kept ${testFolder}\n`)
+    if (process.env['POSTCOMMIT_TEST_KEEP'] === undefined) {
+      await rm(testFolder, { recursive: true, force: true })
+    } else {
+      keepTestFolder(testFolder)
+      process.stdout.write(`kept ${testFolder}\n`)
+    }
   }
 }
