@@ -77,6 +77,8 @@ export interface Relay {
   stop(): Promise<void>
   health(): RelayHealth
   readonly metrics: Metrics
+  /** Brings the gauges up to date that only the databases know: backlog, oldest age, dead letters. */
+  refreshMetrics(): Promise<void>
 }
 
 const POLL_MS = { min: 2, max: 250 }
@@ -168,6 +170,9 @@ export function createRelay(options: RelayOptions): Relay {
         }),
       )
       await Promise.all(sources.map(({ ready }) => ready))
+    },
+    async refreshMetrics() {
+      await Promise.allSettled(sources.map((source) => source.refreshMetrics()))
     },
     stop() {
       stopped ??= stop()

@@ -5,6 +5,7 @@ import { type Dispatcher, startDispatcher } from './dispatcher/dispatcher.ts'
 import { assignShards, type ShardOwnership } from './engine/assign-shards.ts'
 import { type Housekeeping, startHousekeeping } from './housekeeping/housekeeping.ts'
 import { join, type Membership } from './membership/membership.ts'
+import { refreshBacklog } from './observe/backlog.ts'
 import type { Metrics } from './observe/metrics.ts'
 import type { Broker } from './publisher/broker.ts'
 import { type ShardPublisher, startShardPublisher } from './publisher/shard-publisher.ts'
@@ -46,6 +47,8 @@ export interface SourceHealth {
 /** A source that is being served. */
 export interface Source {
   health(): SourceHealth
+  /** Brings the gauges that only the database knows up to date. */
+  refreshMetrics(): Promise<void>
   /** Resolves when it takes part for the first time; rejects only if `stop` comes first. */
   readonly ready: Promise<void>
   /** Drains, gives everything back, and ends; resolves to whether everything in flight was settled. */
@@ -157,12 +160,12 @@ export function serveSource(options: SourceOptions): Source {
     }
     for (const shard of release) {
       const lane = lanes.get(shard)
-      if (lane !== undefined) void lane.publisher.stop(options.leaseMs).then(() => endLane(shard, lane, current))
+      if (lane !== undefined) void lane.publisher.stop(options.leaseMs).then(() => endLane(shard, lane))
     }
     // Ours by the table but not being published: its lane failed before it could say so.
     for (const { shard, owner, epoch } of shards) {
       if (owner === current.id && !lanes.has(shard) && !opening.has(shard)) {
-        void releaseShard(current.client, shard, epoch).catch(() => undefined)
+        void releaseShard(pool, shard, epoch).catch(() => undefined)
       }
     }
   }
@@ -170,7 +173,7 @@ export function serveSource(options: SourceOptions): Source {
   async function openLane(shard: number, current: Membership, to: Broker): Promise<void> {
     opening.add(shard)
     try {
-      const taken = await takeShard(current.client, shard, current.id)
+      const taken = await takeShard(pool, shard, current.id)
       if (taken === undefined) return
       const client = await openSession(options.database, current.id, READER_OPTIONS, () => undefined)
       const publisher = startShardPublisher({ ...options, broker: to, shard: taken, client, onRead })
@@ -179,7 +182,7 @@ export function serveSource(options: SourceOptions): Source {
       log.info({ source, shard, epoch: taken.epoch }, 'publishing')
       publisher.ended
         .catch((error: Error) => log.warn({ source, shard, error: error.message }, 'publishing stopped'))
-        .finally(() => endLane(shard, lane, current))
+        .finally(() => endLane(shard, lane))
     } catch (error) {
       log.warn({ source, shard, error: error instanceof Error ? error.message : String(error) }, 'cannot open a shard')
     } finally {
@@ -187,10 +190,10 @@ export function serveSource(options: SourceOptions): Source {
     }
   }
 
-  async function endLane(shard: number, lane: Lane, current: Membership): Promise<void> {
+  async function endLane(shard: number, lane: Lane): Promise<void> {
     if (lanes.get(shard) !== lane) return
     lanes.delete(shard)
-    await releaseShard(current.client, shard, lane.epoch).catch(() => undefined)
+    await releaseShard(pool, shard, lane.epoch).catch(() => undefined)
     await lane.close().catch(() => undefined)
   }
 
@@ -201,15 +204,22 @@ export function serveSource(options: SourceOptions): Source {
     await Promise.all(open.map((lane) => lane.close().catch(() => undefined)))
   }
 
+  const health = (): SourceHealth => ({
+    source,
+    relay: member?.id,
+    readAgeMs: readAt === undefined ? undefined : performance.now() - readAt,
+    problem,
+    shards: [...lanes.keys()],
+  })
+
   return {
     ready,
-    health: () => ({
-      source,
-      relay: member?.id,
-      readAgeMs: readAt === undefined ? undefined : performance.now() - readAt,
-      problem,
-      shards: [...lanes.keys()],
-    }),
+    health,
+    async refreshMetrics() {
+      const { readAgeMs } = health()
+      if (readAgeMs !== undefined) metrics.readAge.set({ source }, readAgeMs / 1000)
+      await refreshBacklog(pool, source, metrics)
+    },
     async stop(drainMs) {
       stopping = true
       await Promise.all([closeLanes(drainMs), dispatcher.stop({ drainMs })])

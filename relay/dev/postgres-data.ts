@@ -7,7 +7,7 @@ import { PostcommitError } from 'postcommit/protocol'
 import type { PostgresAccount } from './postgres-account.ts'
 import { commandLineOf, findProcess } from './process-table.ts'
 
-export const POSTGRES_USER = 'postcommit'
+export const POSTGRES_USER = 'dev'
 
 /** Which major version wrote the data in `dataDir`; undefined if there is none yet. */
 export function dataMajor(dataDir: string): number | undefined {
