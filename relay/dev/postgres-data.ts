@@ -7,6 +7,7 @@ import { PostcommitError } from 'postcommit/protocol'
 import type { PostgresAccount } from './postgres-account.ts'
 import { commandLineOf, findProcess } from './process-table.ts'
 
+// Not `postcommit`: a user's own name is the first schema in its search path, and its tables would land in ours.
 export const POSTGRES_USER = 'dev'
 
 /** Which major version wrote the data in `dataDir`; undefined if there is none yet. */

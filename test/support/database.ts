@@ -42,7 +42,12 @@ export async function database({ server, migrated = true }: TestDatabaseOptions 
     if (pool.ended) return
     await pool.end()
     const maintenance = inDatabase(serverUrl, 'postgres')
-    await withClient(maintenance, (client) => client.query(`drop database if exists ${name} with (force)`))
+    try {
+      await withClient(maintenance, (client) => client.query(`drop database if exists ${name} with (force)`))
+    } catch (error) {
+      // The test has killed the server and not started it again: the database goes with it.
+      if (!(error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED')) throw error
+    }
   }
   return { name, url, pool, drop, [Symbol.asyncDispose]: drop }
 }
