@@ -31,3 +31,15 @@ export async function openSession(
 
 /** What the reader's session needs; see `selectWindow` and `savePosition` for why. */
 export const READER_OPTIONS = '-c plan_cache_mode=force_custom_plan -c synchronous_commit=off -c idle_in_transaction_session_timeout=60000'
+
+const CLOSE_MS = 1000
+
+/** Ends a connection, and gives up waiting if the other side is not there to see it. */
+export async function closeSession(client: pg.Client): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, CLOSE_MS)
+  })
+  await Promise.race([client.end().catch(() => undefined), late])
+  clearTimeout(timer)
+}

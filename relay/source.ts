@@ -9,7 +9,7 @@ import { refreshBacklog } from './observe/backlog.ts'
 import type { Metrics } from './observe/metrics.ts'
 import type { Broker } from './publisher/broker.ts'
 import { type ShardPublisher, startShardPublisher } from './publisher/shard-publisher.ts'
-import { openSession, READER_OPTIONS, type SessionConfig } from './sessions.ts'
+import { closeSession, openSession, READER_OPTIONS, type SessionConfig } from './sessions.ts'
 import { releaseShard } from './store/release-shard.ts'
 import { takeShard } from './store/take-shard.ts'
 import { WakeSignal } from './wake-signal.ts'
@@ -61,6 +61,8 @@ interface Lane {
   close(): Promise<void>
 }
 
+// A connection whose other end is gone would otherwise be waited for until TCP gives up.
+const QUERY_TIMEOUT_MS = 30_000
 const STOPPED = Symbol('stopped')
 const REJOIN_FIRST_MS = 100
 const REJOIN_CAP_MS = 2000
@@ -71,7 +73,13 @@ const REJOIN_CAP_MS = 2000
  */
 export function serveSource(options: SourceOptions): Source {
   const { source, log, metrics } = options
-  const pool = new pg.Pool({ keepAlive: true, connectionTimeoutMillis: 5000, max: 6, ...options.database })
+  const pool = new pg.Pool({
+    keepAlive: true,
+    connectionTimeoutMillis: 5000,
+    query_timeout: QUERY_TIMEOUT_MS,
+    max: 6,
+    ...options.database,
+  })
   pool.on('error', (error) => log.warn({ source, error: error.message }, 'an idle connection was lost'))
   const lanes = new Map<number, Lane>()
   const opening = new Set<number>()
@@ -106,7 +114,7 @@ export function serveSource(options: SourceOptions): Source {
   const housekeeping: Housekeeping = startHousekeeping({
     source,
     pool,
-    isMember: () => member !== undefined,
+    relayId: () => member?.id,
     log,
     retentionMs: options.retentionMs,
   })
@@ -142,7 +150,7 @@ export function serveSource(options: SourceOptions): Source {
       const former = member
       member = undefined
       await closeLanes(0)
-      await former?.client.end().catch(() => undefined)
+      if (former !== undefined) await closeSession(former.client)
       if (!stopping) await retry.wait(pauseMs)
       pauseMs = Math.min(REJOIN_CAP_MS, pauseMs * 2)
     }
@@ -177,7 +185,7 @@ export function serveSource(options: SourceOptions): Source {
       if (taken === undefined) return
       const client = await openSession(options.database, current.id, READER_OPTIONS, () => undefined)
       const publisher = startShardPublisher({ ...options, broker: to, shard: taken, client, onRead })
-      const lane: Lane = { epoch: taken.epoch, publisher, close: () => client.end() }
+      const lane: Lane = { epoch: taken.epoch, publisher, close: () => closeSession(client) }
       lanes.set(shard, lane)
       log.info({ source, shard, epoch: taken.epoch }, 'publishing')
       publisher.ended
@@ -194,14 +202,16 @@ export function serveSource(options: SourceOptions): Source {
     if (lanes.get(shard) !== lane) return
     lanes.delete(shard)
     await releaseShard(pool, shard, lane.epoch).catch(() => undefined)
-    await lane.close().catch(() => undefined)
+    await lane.close()
   }
 
   async function closeLanes(drainMs: number): Promise<void> {
     const open = [...lanes.values()]
     lanes.clear()
+    // Closing the connection ends a query that would never be answered; nothing is to be drained over it any more.
+    if (drainMs === 0) await Promise.all(open.map((lane) => lane.close()))
     await Promise.all(open.map(({ publisher }) => publisher.stop(drainMs)))
-    await Promise.all(open.map((lane) => lane.close().catch(() => undefined)))
+    await Promise.all(open.map((lane) => lane.close()))
   }
 
   const health = (): SourceHealth => ({

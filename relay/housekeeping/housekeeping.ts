@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { Logger } from 'pino'
+import { relaySessionName } from '../store/end-relay-sessions.ts'
 import { purgeSettled } from '../store/purge-settled.ts'
 import { WakeSignal } from '../wake-signal.ts'
 import { dropOldPartitions, makePartitionsAhead } from './partitions.ts'
@@ -8,7 +9,8 @@ import { dropOldPartitions, makePartitionsAhead } from './partitions.ts'
 export interface HousekeepingOptions {
   readonly source: string
   readonly pool: pg.Pool
-  readonly isMember: () => boolean
+  /** The id under which this relay takes part; undefined while it does not. */
+  readonly relayId: () => string | undefined
   readonly log: Logger
   readonly retentionMs: number
 }
@@ -22,13 +24,15 @@ const ROUND_MS = 5000
 const HOUSEKEEPING_LOCK = '8107365744'
 
 /** Makes partitions ahead, drops old ones, purges settled deliveries: one relay of a database at a time. */
-export function startHousekeeping({ source, pool, isMember, log, retentionMs }: HousekeepingOptions): Housekeeping {
+export function startHousekeeping({ source, pool, relayId, log, retentionMs }: HousekeepingOptions): Housekeeping {
   const signal = new WakeSignal()
   let stopping = false
 
-  async function round(): Promise<void> {
+  async function round(relay: string): Promise<void> {
     const client = await pool.connect()
     try {
+      // Under the relay's name, so that whoever buries it ends this session and frees the lock with it.
+      await client.query(`select set_config('application_name', $1, false)`, [relaySessionName(relay)])
       const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [
         HOUSEKEEPING_LOCK,
       ])
@@ -47,10 +51,11 @@ export function startHousekeeping({ source, pool, isMember, log, retentionMs }: 
 
   async function run(): Promise<void> {
     while (!stopping) {
-      if (isMember()) {
-        await round().catch((error: Error) => log.warn({ source, error: error.message }, 'housekeeping failed'))
+      const relay = relayId()
+      if (relay !== undefined) {
+        await round(relay).catch((error: Error) => log.warn({ source, error: error.message }, 'housekeeping failed'))
       }
-      await signal.wait(isMember() ? ROUND_MS : 200)
+      await signal.wait(relay === undefined ? 200 : ROUND_MS)
     }
   }
 

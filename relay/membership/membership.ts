@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type pg from 'pg'
 import type { ShardOwnership } from '../engine/assign-shards.ts'
-import { openSession, type SessionConfig } from '../sessions.ts'
+import { closeSession, openSession, type SessionConfig } from '../sessions.ts'
 import { buryRelay } from '../store/bury-relay.ts'
 import { endRelaySessions, relaySessionName } from '../store/end-relay-sessions.ts'
 import { insertRelay } from '../store/insert-relay.ts'
@@ -59,7 +59,7 @@ export async function join(options: MembershipOptions): Promise<Membership> {
   const database = { ...options.database, query_timeout: leaseMs / 2 }
   const client = await openSession(database, undefined, '', (error) => lose(error.message))
   const id = await enter().catch(async (error: unknown) => {
-    await client.end().catch(() => undefined)
+    await closeSession(client)
     throw error
   })
   const tick = new WakeSignal()
@@ -107,7 +107,7 @@ export async function join(options: MembershipOptions): Promise<Membership> {
       left = true
       tick.call()
       await buryRelay(client, id).catch(() => undefined)
-      await client.end().catch(() => undefined)
+      await closeSession(client)
     },
   }
 }

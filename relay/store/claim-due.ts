@@ -31,6 +31,8 @@ export interface FreeSlots {
  * key rise in the order of commits. Rows found behind another become `held`; otherwise the thousand followers of a
  * failing head would be scanned again at every claim. They are released when their head settles, or by `releaseHeld`.
  *
+ * A relay that has been buried claims nothing: rows in the name of nobody would wait until their claim runs out.
+ *
  * Plan, per destination: index scan on delivery_due, stopped by LIMIT; for keyed rows one probe of delivery_head.
  */
 export async function claimDue(
@@ -49,7 +51,8 @@ export async function claimDue(
       where earlier.destination = picked.destination and earlier.key = picked.key and earlier.id < picked.id
         and earlier.state in ('pending', 'held', 'dead')
     ) as behind
-  from unnest($4::text[], $5::int[]) as slot (destination, free)
+  from (select from postcommit.relay where id = $1::bigint) alive
+  cross join unnest($4::text[], $5::int[]) as slot (destination, free)
   cross join lateral (
     select id, destination, key from postcommit.delivery
     where destination = slot.destination and state = 'pending' and due_at <= clock_timestamp()
