@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chownSync, cpSync, existsSync, lstatSync, mkdirSync, renameSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, lstatSync, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { PostcommitError } from 'postcommit/protocol'
 import type { PostgresBinaries } from './postgres-binaries.ts'
@@ -47,8 +47,9 @@ export function postgresAccount(
   }
   const name = createHash('sha256').update(dataDir).digest('hex').slice(0, 16)
   const home = join(SHARED_DIR, name)
-  mkdirSync(home, { recursive: true, mode: 0o700 })
-  chownSync(home, NOBODY, NOBODY)
+  mkdirSync(home, { recursive: true })
+  // Said again because a strict umask would take from nobody what mkdir was asked to give.
+  for (const folder of [SHARED_DIR, home]) chmodSync(folder, 0o711)
   return { command: direct, user: NOBODY, binaries: readableBinaries(binaries), dataDir: join(home, 'postgres') }
 }
 

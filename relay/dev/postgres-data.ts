@@ -10,12 +10,6 @@ import { commandLineOf, findProcess } from './process-table.ts'
 // Not `postcommit`: a user's own name is the first schema in its search path, and its tables would land in ours.
 export const POSTGRES_USER = 'dev'
 
-/** Which major version wrote the data in `dataDir`; undefined if there is none yet. */
-export function dataMajor(dataDir: string): number | undefined {
-  const path = join(dataDir, 'PG_VERSION')
-  return existsSync(path) ? Number.parseInt(readFileSync(path, 'utf8'), 10) : undefined
-}
-
 /** The password of the data in `dataDir`, kept beside it in a file that only its owner may read. */
 export function readPassword(dataDir: string): string {
   return readFileSync(passwordFile(dataDir), 'utf8').trim()
@@ -34,7 +28,12 @@ export async function createData(account: PostgresAccount): Promise<void> {
   mkdirSync(dirname(dataDir), { recursive: true })
   const passwordPath = passwordFile(dataDir)
   writeFileSync(passwordPath, `${randomBytes(18).toString('base64url')}\n`, { mode: 0o600 })
-  if (user !== undefined) chownSync(passwordPath, user, user)
+  if (user !== undefined) {
+    // The folder around them stays root's, so that whoever else runs as that user cannot put links in their place.
+    chownSync(passwordPath, user, user)
+    mkdirSync(unfinished, { mode: 0o700 })
+    chownSync(unfinished, user, user)
+  }
   const { file, args } = account.command(binaries.initdb, [
     `--pgdata=${unfinished}`,
     `--username=${POSTGRES_USER}`,

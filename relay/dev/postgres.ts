@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { postgresAccount } from './postgres-account.ts'
-import { type PostgresSource, postgresFor } from './postgres-binaries.ts'
-import { createData, dataMajor, POSTGRES_USER, readPassword } from './postgres-data.ts'
+import { dataMajor, type PostgresSource, postgresFor } from './postgres-binaries.ts'
+import { createData, POSTGRES_USER, readPassword } from './postgres-data.ts'
 import { createDatabase, launchPostgres, POSTGRES_HOST } from './postgres-launch.ts'
 import { lockedServer, type ServerLifecycle } from './server-lifecycle.ts'
 

@@ -9,7 +9,7 @@ export interface FaultProxyOptions {
 }
 
 /** What has passed a {@link FaultProxy} so far. */
-export interface FaultProxyStats {
+interface FaultProxyStats {
   readonly connections: number
   readonly open: number
   readonly bytes: Readonly<Record<Direction, number>>

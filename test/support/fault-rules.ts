@@ -4,7 +4,7 @@ export type Direction = 'up' | 'down'
 type Directions = Direction | 'both'
 
 /** Looks at what passes: the new bytes, preceded by what came on the same connection since the rule was set. */
-export type BytesPredicate = (bytes: Buffer) => boolean
+type BytesPredicate = (bytes: Buffer) => boolean
 
 /** The faults that are in force at a proxy. */
 export interface FaultRules {

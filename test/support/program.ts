@@ -7,7 +7,7 @@ import { recordProcess } from './leftovers.ts'
 import { repositoryFolder } from './repository-folder.ts'
 
 /** How a program ended. */
-export interface ProgramExit {
+interface ProgramExit {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
 }
@@ -33,7 +33,7 @@ export interface Program {
 }
 
 /** What {@link Program.waitForLine} accepts. */
-export interface WaitForLineOptions {
+interface WaitForLineOptions {
   /** Default 10000. */
   readonly timeoutMs?: number
   /** Ignores lines before this index, to wait for something that is said repeatedly. Default 0. */
