@@ -1,0 +1,43 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { coalesceWake } from './wake.ts'
+
+describe('coalesceWake', () => {
+  beforeEach(() => {
+    vi.useFakeTimers()
+  })
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  test('the first call is at once; those of one gap become one', async () => {
+    let sent = 0
+    const wake = coalesceWake(async () => {
+      sent += 1
+    }, 10)
+    wake()
+    expect(sent).toBe(1)
+    for (let n = 0; n < 100; n += 1) wake()
+    await vi.advanceTimersByTimeAsync(9)
+    expect(sent).toBe(1)
+    await vi.advanceTimersByTimeAsync(2)
+    expect(sent).toBe(2)
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(sent).toBe(2)
+    wake()
+    expect(sent).toBe(3)
+  })
+
+  test('a call while one is under way is not lost, and a failed one is dropped', async () => {
+    const answers: ((error?: Error) => void)[] = []
+    const wake = coalesceWake(
+      () => new Promise<void>((resolve, reject) => answers.push((error) => (error ? reject(error) : resolve()))),
+      10,
+    )
+    wake()
+    wake()
+    expect(answers).toHaveLength(1)
+    answers[0]?.(new Error('the pool is closed'))
+    await vi.advanceTimersByTimeAsync(11)
+    expect(answers).toHaveLength(2)
+  })
+})
