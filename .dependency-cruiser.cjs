@@ -93,7 +93,7 @@ module.exports = {
       comment: 'A destination delivers one message and knows nothing of tables.',
       severity: 'error',
       from: { path: '^relay/destinations/', pathNot: TESTS },
-      to: { path: '^relay/', pathNot: '^relay/(destinations|engine)/' },
+      to: { path: '^relay/', pathNot: '^relay/(destinations|engine|broker)/' },
     },
     {
       name: 'nothing-imports-a-loop',

@@ -1,10 +1,11 @@
 /** The relay for embedding; the daemon `postcommit run` is a thin shell around it. */
+
+export type { StreamOptions } from './broker/streams.ts'
 export type { Delivery, Destination } from './destinations/destination.ts'
 export { type Handler, Refuse } from './destinations/handler.ts'
 export type { HttpDestinationOptions } from './destinations/http.ts'
 export type { BackOff, Outcome } from './engine/outcome.ts'
 export { createMetrics, type Metrics } from './observe/metrics.ts'
-export type { StreamOptions } from './publisher/streams.ts'
 export {
   createRelay,
   type NatsOptions,

@@ -30,7 +30,8 @@ export async function openSession(
 }
 
 /** What the reader's session needs; see `selectWindow` and `savePosition` for why. */
-export const READER_OPTIONS = '-c plan_cache_mode=force_custom_plan -c synchronous_commit=off -c idle_in_transaction_session_timeout=60000'
+export const READER_OPTIONS =
+  '-c plan_cache_mode=force_custom_plan -c synchronous_commit=off -c idle_in_transaction_session_timeout=60000'
 
 const CLOSE_MS = 1000
 

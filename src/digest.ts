@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { CollectedMessage } from './message.ts'
+import type { CollectedMessage } from './store/collected-message.ts'
 
 /** What a set of messages stands for, as a SHA-256: where each goes, when, and its exact content. */
 export function digestMessages(messages: readonly CollectedMessage[]): string {

@@ -46,7 +46,9 @@ describe('draftMessages', () => {
   })
 
   test('a schema checks the payload where it is added, and its output is what is sent', async () => {
-    const { draft, collect } = open({ 'order.placed': z.object({ orderId: z.number(), currency: z.string().default('EUR') }) })
+    const { draft, collect } = open({
+      'order.placed': z.object({ orderId: z.number(), currency: z.string().default('EUR') }),
+    })
     draft.publish('order.placed', { orderId: 7, secret: 'dropped' })
     expect(() => draft.publish('order.placed', { orderId: '7' })).toThrow('orderId: ')
     expect(() => draft.publish('order.placed', {})).toThrow(refusal('POSTCOMMIT_SCHEMA_MISMATCH'))

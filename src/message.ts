@@ -1,10 +1,11 @@
-import { type Content, encodePayload } from './payload.ts'
+import { encodePayload } from './payload.ts'
 import { NATS_DESTINATION, parseDestination, parsePath } from './protocol/destination.ts'
 import { PostcommitError } from './protocol/errors.ts'
 import { ENVELOPE, parseHeaders } from './protocol/headers.ts'
 import { LIMITS } from './protocol/limits.ts'
 import { parseSubject } from './protocol/subject.ts'
 import { describeIssues, type SchemaInput, type SchemaResult, type StandardSchema } from './standard-schema.ts'
+import type { CollectedMessage, Delivery } from './store/collected-message.ts'
 
 /** Schemas of the messages a service publishes, by topic. */
 export type MessageSchemas = Readonly<Record<string, StandardSchema>>
@@ -48,32 +49,6 @@ export interface MessageDraft<Schemas extends MessageSchemas = MessageSchemas> {
    * @throws `POSTCOMMIT_INVALID_DESTINATION`, `POSTCOMMIT_INVALID_PATH` and those of {@link MessageDraft.publish}.
    */
   call(destination: string, path: string, payload: unknown, options?: MessageOptions): this
-}
-
-/** A message as it is written. */
-export type CollectedMessage = Published | Delivery
-
-interface Common {
-  /** Its number within the transaction, from 1. */
-  readonly branch: number
-  readonly target: string
-  /** The ordering key; absent on delayed messages, which have none. */
-  readonly key: string | undefined
-  /** Headers as JSON text. */
-  readonly headers: string | undefined
-  readonly content: Content
-}
-
-/** A row of the log. */
-export interface Published extends Common {
-  readonly kind: 'publish'
-}
-
-/** A row with a fate of its own: a call, or anything delayed. */
-export interface Delivery extends Common {
-  readonly kind: 'delivery'
-  readonly destination: string
-  readonly due: { readonly at: Date; readonly delayMs?: never } | { readonly delayMs: number; readonly at?: never }
 }
 
 /** The limits a draft holds its messages to. */
@@ -134,7 +109,7 @@ export function draftMessages<Schemas extends MessageSchemas>(
     draft,
     async collect() {
       closed = true
-      return await Promise.all(pending)
+      return await Promise.all(pending.map((message) => Promise.resolve(message)))
     },
   }
 }

@@ -32,7 +32,13 @@ export interface CompiledOptions {
 /** @throws `POSTCOMMIT_INVALID_OPTIONS` naming the option. */
 export function compileOptions(options: Omit<OutboxOptions<never>, 'db'>): CompiledOptions {
   return {
-    payloadBytesMax: within('payloadBytesMax', options.payloadBytesMax, 1, LIMITS.payloadBytesHard, LIMITS.payloadBytesDefault),
+    payloadBytesMax: within(
+      'payloadBytesMax',
+      options.payloadBytesMax,
+      1,
+      LIMITS.payloadBytesHard,
+      LIMITS.payloadBytesDefault,
+    ),
     wakeGapMs: within('wakeGapMs', options.wakeGapMs, 0, 60_000, 10),
     resolveMs: within('resolveMs', options.resolveMs, 0, 600_000, 10_000),
   }

@@ -1,11 +1,12 @@
 import { resolveCommit } from './commit-status.ts'
 import { digestMessages } from './digest.ts'
 import { drawGid } from './gid.ts'
-import { type CollectedMessage, draftMessages, type MessageDraft, type MessageSchemas } from './message.ts'
+import { draftMessages, type MessageDraft, type MessageSchemas } from './message.ts'
 import { compileOptions, type OutboxOptions } from './options.ts'
 import { PostcommitError } from './protocol/errors.ts'
 import { failpoint } from './protocol/failpoint.ts'
 import { type Gid, parseGid } from './protocol/gid.ts'
+import type { CollectedMessage } from './store/collected-message.ts'
 import { CommitFailure, type IsolationLevel, type Run } from './store/database.ts'
 import { IN_FAILED_TRANSACTION, sqlState } from './store/database-error.ts'
 import { insertGid } from './store/insert-gid.ts'
@@ -202,7 +203,8 @@ async function writeMessages(run: Run, gid: Gid, messages: readonly CollectedMes
 
 async function inLiveTransaction<T>(gid: Gid, statement: Promise<T>): Promise<T> {
   return await statement.catch((cause: unknown) => {
-    if (sqlState(cause) === IN_FAILED_TRANSACTION) throw new PostcommitError('POSTCOMMIT_TX_ABORTED', {}, { gid, cause })
+    if (sqlState(cause) === IN_FAILED_TRANSACTION)
+      throw new PostcommitError('POSTCOMMIT_TX_ABORTED', {}, { gid, cause })
     throw cause
   })
 }

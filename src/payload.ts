@@ -1,7 +1,5 @@
 import { PostcommitError } from './protocol/errors.ts'
-
-/** What is sent, byte for byte: JSON text or bytes. */
-export type Content = { readonly text: string; readonly bytes?: never } | { readonly bytes: Buffer; readonly text?: never }
+import type { Content } from './store/collected-message.ts'
 
 const DEPTH_MAX = 64
 

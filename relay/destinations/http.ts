@@ -2,8 +2,8 @@ import {
   ENVELOPE,
   isDestinationName,
   messageId,
-  parseSigningSecret,
   PostcommitError,
+  parseSigningSecret,
   SIGNATURE_HEADERS,
   type SigningKey,
   signCall,
@@ -33,7 +33,14 @@ export interface HttpDestinationOptions {
 const RESPONSE_BYTES_MAX = 64 * 1024
 
 // Nothing was learned about the message: the call never reached a handler.
-const UNREACHED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT'])
+const UNREACHED = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
 
 /**
  * A destination that is called by POST until it answers 2xx. One keep-alive pool an origin; no redirects; the whole
@@ -126,7 +133,10 @@ function failureOf(error: unknown): Outcome {
 
 function parseBase(name: string, text: string): { readonly origin: string; readonly pathname: string } {
   const refuse = (reason: string): never => {
-    throw new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', { function: 'createRelay', reason: `destination ${name}: ${reason}` })
+    throw new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', {
+      function: 'createRelay',
+      reason: `destination ${name}: ${reason}`,
+    })
   }
   if (!isDestinationName(name)) refuse('the name has other characters than a-z 0-9 -, or is "nats"')
   if (!URL.canParse(text)) refuse('url is not a URL')

@@ -1,7 +1,7 @@
 import { messageId, NATS_DESTINATION } from 'postcommit/protocol'
-import type { PublishVerdict } from '../engine/publish-ack.ts'
-import type { Broker } from '../publisher/broker.ts'
+import type { Broker } from '../broker/broker.ts'
 import type { BackOff, Outcome } from '../engine/outcome.ts'
+import type { PublishVerdict } from '../engine/publish-ack.ts'
 import type { Destination } from './destination.ts'
 
 const UNAVAILABLE_MS = 1000

@@ -29,7 +29,8 @@ export function readPublishAck(status: number, body: string): PublishVerdict {
     const error = `${description} (${errCode})`
     return MESSAGE_ERRORS.has(errCode) ? { kind: 'refused', error, status: code } : { kind: 'outage', error }
   }
-  if (answer.stream === undefined || answer.seq === undefined) return { kind: 'outage', error: 'answer without a stream' }
+  if (answer.stream === undefined || answer.seq === undefined)
+    return { kind: 'outage', error: 'answer without a stream' }
   return { kind: 'acked', stream: answer.stream, sequence: answer.seq, duplicate: answer.duplicate === true }
 }
 

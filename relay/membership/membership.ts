@@ -1,5 +1,5 @@
-import type { Logger } from 'pino'
 import type pg from 'pg'
+import type { Logger } from 'pino'
 import type { ShardOwnership } from '../engine/assign-shards.ts'
 import { closeSession, openSession, type SessionConfig } from '../sessions.ts'
 import { buryRelay } from '../store/bury-relay.ts'
@@ -69,7 +69,10 @@ export async function join(options: MembershipOptions): Promise<Membership> {
   async function enter(): Promise<string> {
     await requireTrustworthy(client, source)
     const entered = await insertRelay(client, options.name, options.version, leaseMs)
-    await client.query({ text: `select set_config('application_name', $1, false)`, values: [relaySessionName(entered)] })
+    await client.query({
+      text: `select set_config('application_name', $1, false)`,
+      values: [relaySessionName(entered)],
+    })
     client.on('notification', options.onNotify)
     await client.query({ text: 'listen postcommit' })
     return entered

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Broker, BrokerMessage } from '../broker/broker.ts'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
 import type { LogRow } from '../store/select-window.ts'
-import type { Broker, BrokerMessage } from './broker.ts'
 import { Pipeline } from './pipeline.ts'
 
 const SILENT = { acked() {}, parked() {}, outage() {}, recovered() {} }

@@ -1,8 +1,8 @@
 import { messageId } from 'postcommit/protocol'
+import type { Broker } from '../broker/broker.ts'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
 import type { ParkedMessage } from '../store/save-position.ts'
 import type { LogRow } from '../store/select-window.ts'
-import type { Broker } from './broker.ts'
 
 /** What became of a batch: every row of it was acknowledged, or is in `parked`. */
 export interface SettledBatch {

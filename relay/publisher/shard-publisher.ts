@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { failpoint, NATS_DESTINATION } from 'postcommit/protocol'
+import type { Broker } from '../broker/broker.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Queryable } from '../store/queryable.ts'
 import { type ParkedMessage, savePosition } from '../store/save-position.ts'
@@ -7,7 +8,6 @@ import { selectBlockedKeys } from '../store/select-blocked-keys.ts'
 import type { LogRow } from '../store/select-window.ts'
 import type { TakenShard } from '../store/take-shard.ts'
 import { WakeSignal } from '../wake-signal.ts'
-import type { Broker } from './broker.ts'
 import { Pipeline, type PipelineEvents, type SettledBatch } from './pipeline.ts'
 import { Fenced, type ReadBatch, WindowReader } from './window-reader.ts'
 
@@ -59,7 +59,12 @@ export function startShardPublisher(options: ShardPublisherOptions): ShardPublis
 
   async function run(): Promise<'stopped' | 'fenced'> {
     const blocked = await selectBlockedKeys(client, shard.slotFirst, shard.slotLast)
-    const pipeline = new Pipeline(broker, events(options, () => clockOffsetMs), options.inFlightMax, blocked)
+    const pipeline = new Pipeline(
+      broker,
+      events(options, () => clockOffsetMs),
+      options.inFlightMax,
+      blocked,
+    )
     const reader = new WindowReader(client, shard)
     const outstanding: Outstanding[] = []
     let clockOffsetMs: number | undefined

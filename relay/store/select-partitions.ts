@@ -14,7 +14,5 @@ export async function selectPartitions(client: Queryable): Promise<readonly Part
 from pg_inherits join pg_class child on child.oid = inhrelid
 where inhparent = 'postcommit.outbox'::regclass and pg_get_expr(child.relpartbound, child.oid) <> 'DEFAULT'`,
   })
-  return rows
-    .map(({ name, end }) => ({ name, end: BigInt(end) }))
-    .sort((a, b) => (a.end < b.end ? -1 : 1))
+  return rows.map(({ name, end }) => ({ name, end: BigInt(end) })).sort((a, b) => (a.end < b.end ? -1 : 1))
 }

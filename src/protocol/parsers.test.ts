@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseDestination, parsePath } from './destination.ts'
-import { parseGid, parseMessageId, messageId } from './gid.ts'
+import { messageId, parseGid, parseMessageId } from './gid.ts'
 import { parseHeaders } from './headers.ts'
 import { parseSubject, subjectProblem } from './subject.ts'
 
@@ -11,8 +11,25 @@ describe('parseSubject', () => {
   })
 
   test.each([
-    '', '.a', 'a.', 'a..b', '*', 'a.*', '>', 'a.>', 'a b', 'a\tb', 'a\r\nPUB x 0\r\n\r\n', 'a\0b', '$JS.API.STREAM.DELETE.X',
-    '$SYS.a', '$KV.b.c', '_INBOX.abc', 'é.b', 'a'.repeat(256), 'a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q',
+    '',
+    '.a',
+    'a.',
+    'a..b',
+    '*',
+    'a.*',
+    '>',
+    'a.>',
+    'a b',
+    'a\tb',
+    'a\r\nPUB x 0\r\n\r\n',
+    'a\0b',
+    '$JS.API.STREAM.DELETE.X',
+    '$SYS.a',
+    '$KV.b.c',
+    '_INBOX.abc',
+    'é.b',
+    'a'.repeat(256),
+    'a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q',
   ])('refuses %j', (subject) => {
     expect(() => parseSubject(subject)).toThrow(expect.objectContaining({ code: 'POSTCOMMIT_INVALID_SUBJECT' }))
   })
@@ -52,12 +69,22 @@ describe('parsePath', () => {
     expect(parsePath(path)).toBe(path)
   })
 
-  test.each(['', 'deduct', '//evil.example', '/a/../b', '/./a', '/%2e%2E/a', '/a b', '/a#b', '/a\\b', '/é', '/a\r\n', `/${'a'.repeat(2048)}`])(
-    'refuses %j',
-    (path) => {
-      expect(() => parsePath(path)).toThrow(expect.objectContaining({ code: 'POSTCOMMIT_INVALID_PATH' }))
-    },
-  )
+  test.each([
+    '',
+    'deduct',
+    '//evil.example',
+    '/a/../b',
+    '/./a',
+    '/%2e%2E/a',
+    '/a b',
+    '/a#b',
+    '/a\\b',
+    '/é',
+    '/a\r\n',
+    `/${'a'.repeat(2048)}`,
+  ])('refuses %j', (path) => {
+    expect(() => parsePath(path)).toThrow(expect.objectContaining({ code: 'POSTCOMMIT_INVALID_PATH' }))
+  })
 
   test('whatever it takes stays below the configured base', () => {
     fc.assert(
@@ -92,10 +119,25 @@ describe('parseHeaders', () => {
   })
 
   test.each([
-    [{ 'a\r\nb': 'x' }], [{ a: 'x\r\ny' }], [{ a: 'x\0' }], [{ a: 'é' }], [{ '': 'x' }], [{ 'a b': 'x' }], [{ a: 'x'.repeat(1025) }],
-    [{ ['n'.repeat(65)]: 'x' }], [{ host: 'x' }], [{ 'Transfer-Encoding': 'chunked' }], [{ 'Nats-Rollup': 'all' }], [{ 'nats-msg-id': 'x' }],
-    [{ 'webhook-id': 'x' }], [{ 'postcommit-gid': 'x' }], [{ 'Proxy-Authorization': 'x' }], [{ authorization: 'x' }], [{ A: 'x', a: 'y' }],
-    [Object.fromEntries(Array.from({ length: 33 }, (_, n) => [`h${n}`, 'x']))], [{ a: 7 }],
+    [{ 'a\r\nb': 'x' }],
+    [{ a: 'x\r\ny' }],
+    [{ a: 'x\0' }],
+    [{ a: 'é' }],
+    [{ '': 'x' }],
+    [{ 'a b': 'x' }],
+    [{ a: 'x'.repeat(1025) }],
+    [{ ['n'.repeat(65)]: 'x' }],
+    [{ host: 'x' }],
+    [{ 'Transfer-Encoding': 'chunked' }],
+    [{ 'Nats-Rollup': 'all' }],
+    [{ 'nats-msg-id': 'x' }],
+    [{ 'webhook-id': 'x' }],
+    [{ 'postcommit-gid': 'x' }],
+    [{ 'Proxy-Authorization': 'x' }],
+    [{ authorization: 'x' }],
+    [{ A: 'x', a: 'y' }],
+    [Object.fromEntries(Array.from({ length: 33 }, (_, n) => [`h${n}`, 'x']))],
+    [{ a: 7 }],
   ])('refuses %j', (headers) => {
     expect(() => parseHeaders(headers as Record<string, string>)).toThrow(
       expect.objectContaining({ code: 'POSTCOMMIT_INVALID_HEADER' }),

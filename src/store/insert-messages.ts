@@ -1,5 +1,5 @@
 import type { Gid } from '../protocol/gid.ts'
-import type { CollectedMessage } from '../message.ts'
+import type { CollectedMessage } from './collected-message.ts'
 import type { Statement } from './database.ts'
 
 /**

@@ -1,12 +1,15 @@
-import { createOutbox, PostcommitError } from 'postcommit'
 import { Kysely, PostgresDialect } from 'kysely'
 import type pg from 'pg'
+import { createOutbox, PostcommitError } from 'postcommit'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { database, type TestDatabase } from '../support/database.ts'
 
 interface Tables {
   orders: { id: string; note: string | null }
 }
+
+/** `query` without its overloads. */
+type Query = (this: pg.PoolClient, ...args: unknown[]) => Promise<pg.QueryResult>
 
 interface LogRow {
   id: string
@@ -30,7 +33,9 @@ beforeAll(async () => {
 })
 afterAll(() => db.drop())
 beforeEach(async () => {
-  await db.pool.query('truncate orders, parents, children, postcommit.outbox, postcommit.delivery, postcommit.barrier cascade')
+  await db.pool.query(
+    'truncate orders, parents, children, postcommit.outbox, postcommit.delivery, postcommit.barrier cascade',
+  )
 })
 
 const rows = async <Row extends object>(text: string): Promise<Row[]> => (await db.pool.query<Row>(text)).rows
@@ -56,9 +61,13 @@ const clients = [
     open() {
       const outbox = createOutbox({ db: db.pool, wake: 'off' })
       const insert = (tx: pg.PoolClient, id: string) => tx.query('insert into orders (id) values ($1)', [id])
-      type Work = (insert: (id: string) => Promise<unknown>, message: Parameters<Parameters<typeof outbox.commit>[0]>[1]) => Promise<unknown>
+      type Work = (
+        insert: (id: string) => Promise<unknown>,
+        message: Parameters<Parameters<typeof outbox.commit>[0]>[1],
+      ) => Promise<unknown>
       return {
-        commit: (work: Work, options = {}) => outbox.commit((tx, message) => work((id) => insert(tx, id), message), options),
+        commit: (work: Work, options = {}) =>
+          outbox.commit((tx, message) => work((id) => insert(tx, id), message), options),
       }
     },
   },
@@ -68,7 +77,10 @@ const clients = [
       // A Kysely instance would end the pool it is given when destroyed; it is not destroyed here.
       const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: db.pool }) })
       const outbox = createOutbox({ db: kysely, wake: 'off' })
-      type Work = (insert: (id: string) => Promise<unknown>, message: Parameters<Parameters<typeof outbox.commit>[0]>[1]) => Promise<unknown>
+      type Work = (
+        insert: (id: string) => Promise<unknown>,
+        message: Parameters<Parameters<typeof outbox.commit>[0]>[1],
+      ) => Promise<unknown>
       return {
         commit: (work: Work, options = {}) =>
           outbox.commit(
@@ -163,16 +175,16 @@ describe.each(clients)('commit over $client', ({ open }) => {
       await outbox.commit(async (tx, message) => {
         expect((await tx.query('show synchronous_commit')).rows).toEqual([{ synchronous_commit: 'off' }])
         message.publish('a.b', {})
-        const { query } = tx
+        const query = tx.query as unknown as Query
         // The last statement is COMMIT; look at the setting right before it.
         tx.query = (async (...args: [string, unknown[]?]) => {
           if (args[0] === 'commit') {
             const { rows } = await query.call(tx, 'show synchronous_commit')
             during = rows[0].synchronous_commit
-            tx.query = query
+            tx.query = query as unknown as typeof tx.query
           }
-          return query.apply(tx, args)
-        }) as typeof tx.query
+          return await query.apply(tx, args)
+        }) as unknown as typeof tx.query
       })
       expect(during).toBe('on')
       await pool.end()
@@ -185,7 +197,9 @@ describe.each(clients)('commit over $client', ({ open }) => {
     const first = await db.pool.connect()
     const adding = createOutbox({ db: db.pool, wake: 'off' })
     await first.query('begin')
-    await adding.add(first, (message) => message.publish('a.b', 'first', { key: 'hot' }).publish('a.b', 0, { key: 'b' }))
+    await adding.add(first, (message) =>
+      message.publish('a.b', 'first', { key: 'hot' }).publish('a.b', 0, { key: 'b' }),
+    )
     let secondIsDone = false
     const publish = (payload: string, key: string) =>
       open().commit(async (_, message) => {
@@ -243,15 +257,15 @@ describe('commit', () => {
     const outbox = createOutbox({ db: db.pool, wake: 'off' })
     const work = outbox.commit(async (tx, message) => {
       message.publish('a.b', 1)
-      const { query } = tx
+      const query = tx.query as unknown as Query
       tx.query = (async (...args: [string, unknown[]?]) => {
         if (args[0] === 'commit') {
-          tx.query = query
+          tx.query = query as unknown as typeof tx.query
           // A query that somebody forgot to await fails between the last statement and COMMIT.
           await query.call(tx, 'select 1 / 0').catch(() => undefined)
         }
-        return query.apply(tx, args)
-      }) as typeof tx.query
+        return await query.apply(tx, args)
+      }) as unknown as typeof tx.query
     })
     expect(await code(work)).toBe('POSTCOMMIT_COMMIT_ROLLED_BACK')
     expect(await log()).toEqual([])
@@ -276,7 +290,12 @@ describe('commit', () => {
       `select destination, target, key, headers, due_at, extract(epoch from due_at - created_at) as wait
        from postcommit.delivery order by id`,
     )
-    expect(published).toMatchObject({ destination: 'nats', target: 'a.b', key: null, headers: '{"postcommit-key":"k"}' })
+    expect(published).toMatchObject({
+      destination: 'nats',
+      target: 'a.b',
+      key: null,
+      headers: '{"postcommit-key":"k"}',
+    })
     expect(Number(published?.['wait'])).toBeCloseTo(5, 1)
     expect(called?.['due_at']).toEqual(at)
     expect(await log()).toEqual([])

@@ -1,15 +1,15 @@
 import { createRelay } from '@postcommit/relay'
 import pg from 'pg'
-import { createOutbox } from 'postcommit'
 import { pino } from 'pino'
+import { createOutbox } from 'postcommit'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { dropOldPartitions, makePartitionsAhead } from '../../relay/housekeeping/partitions.ts'
 import { requireTrustworthy } from '../../relay/membership/trust.ts'
 import { applyMigrations, migrationStatus, readMigrations, requireServableSchema } from '../../relay/store/migrate.ts'
 import { rebase } from '../../relay/store/rebase.ts'
 import { selectLogBacklog } from '../../relay/store/select-log-backlog.ts'
-import { splitShards } from '../../relay/store/split-shards.ts'
-import { makePartitionsAhead, dropOldPartitions } from '../../relay/housekeeping/partitions.ts'
 import { selectPartitions } from '../../relay/store/select-partitions.ts'
+import { splitShards } from '../../relay/store/split-shards.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { nats } from '../support/nats.ts'
@@ -43,7 +43,12 @@ describe('shards', () => {
     expect(await splitShards(db.pool, 2)).toBe(4)
     await eventually(() => expect(relay.health().sources[0]?.shards).toHaveLength(4))
     const { rows } = await db.pool.query('select slot_first, slot_last from postcommit.position order by shard')
-    expect(rows.map(({ slot_first, slot_last }) => [slot_first, slot_last])).toEqual([[0, 15], [16, 31], [32, 47], [48, 63]])
+    expect(rows.map(({ slot_first, slot_last }) => [slot_first, slot_last])).toEqual([
+      [0, 15],
+      [16, 31],
+      [32, 47],
+      [48, 63],
+    ])
     await relay.stop()
   })
 })
@@ -71,7 +76,9 @@ describe('partitions', () => {
     expect(await names()).toEqual(['outbox_p0', 'outbox_p1', 'outbox_p8', 'outbox_p9'])
     await db.pool.query(`select setval('postcommit.outbox_id', 8000000)`)
     await publish('a.b', 1)
-    const { rows } = await db.pool.query('select relname as part from pg_class join postcommit.outbox log on log.tableoid = pg_class.oid order by id')
+    const { rows } = await db.pool.query(
+      'select relname as part from pg_class join postcommit.outbox log on log.tableoid = pg_class.oid order by id',
+    )
     expect(rows.map(({ part }) => part)).toEqual(['outbox_default', 'outbox_p8'])
   })
 
@@ -145,9 +152,18 @@ describe('migrations', () => {
 describe('trust', () => {
   test('a server that forgets what it commits, or is a standby, is refused', async () => {
     const answering = (facts: object) => ({ query: async () => ({ rows: [facts] }) }) as never
-    const facts = { versionNumber: 150000, version: '15', standby: false, fsync: true, fullPageWrites: true, systemIdentifier: '1' }
+    const facts = {
+      versionNumber: 150000,
+      version: '15',
+      standby: false,
+      fsync: true,
+      fullPageWrites: true,
+      systemIdentifier: '1',
+    }
     const trust = (change: object) => requireTrustworthy(answering({ ...facts, ...change }), 'main')
-    await expect(trust({ versionNumber: 140010, version: '14.10' })).rejects.toMatchObject({ code: 'POSTCOMMIT_UNSUPPORTED_SERVER' })
+    await expect(trust({ versionNumber: 140010, version: '14.10' })).rejects.toMatchObject({
+      code: 'POSTCOMMIT_UNSUPPORTED_SERVER',
+    })
     await expect(trust({ standby: true })).rejects.toMatchObject({ code: 'POSTCOMMIT_NOT_PRIMARY' })
     await expect(trust({ fsync: false })).rejects.toThrow('fsync is off')
   })

@@ -1,8 +1,8 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createRelay, type Relay, type RelayOptions } from '@postcommit/relay'
-import { createOutbox } from 'postcommit'
 import { pino } from 'pino'
+import { createOutbox, type MessageDraft } from 'postcommit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { discardDeadLetters } from '../../relay/store/discard-dead-letters.ts'
 import { requeueDeadLetters } from '../../relay/store/requeue-dead-letters.ts'
@@ -42,7 +42,7 @@ async function start(options: Partial<RelayOptions> = {}): Promise<Relay> {
   return relay
 }
 
-const commit = (work: Parameters<ReturnType<typeof createOutbox>['commit']>[0]) => createOutbox({ db: db.pool }).commit(work)
+const commit = (work: (tx: unknown, message: MessageDraft) => unknown) => createOutbox({ db: db.pool }).commit(work)
 
 /** What the stream holds, oldest first. */
 async function stored(): Promise<{ subject: string; data: string; id: string }[]> {
@@ -79,7 +79,9 @@ async function service(answer: (path: string, body: string, n: number) => number
 }
 
 const settledStates = async () =>
-  (await db.pool.query<{ state: string }>('select state from postcommit.delivery order by id')).rows.map(({ state }) => state)
+  (await db.pool.query<{ state: string }>('select state from postcommit.delivery order by id')).rows.map(
+    ({ state }) => state,
+  )
 
 describe('relay', () => {
   test('publishes what was committed, before it started and after, in order, once', async () => {
@@ -125,11 +127,19 @@ describe('relay', () => {
     })
     await start({ destinations: { stock: { url: stock.url } } })
     await commit(async (_, message) => {
-      for (const [key, value] of [['a', 'poison'], ['a', 'a2'], ['b', 'b1'], ['a', 'a3'], ['b', 'b2']] as const) {
+      for (const [key, value] of [
+        ['a', 'poison'],
+        ['a', 'a2'],
+        ['b', 'b1'],
+        ['a', 'a3'],
+        ['b', 'b2'],
+      ] as const) {
         message.call('stock', '/', value, { key })
       }
     })
-    await eventually(async () => expect(await settledStates()).toEqual(['dead', 'held', 'confirmed', 'held', 'confirmed']))
+    await eventually(async () =>
+      expect(await settledStates()).toEqual(['dead', 'held', 'confirmed', 'held', 'confirmed']),
+    )
     expect(seen).not.toContain('"a2"')
     const [head] = await selectDeadLetters(db.pool, { limit: 10 })
     expect(head).toMatchObject({ destination: 'stock', key: 'a', lastStatus: 410, holds: 2 })
@@ -154,7 +164,11 @@ describe('relay', () => {
     await eventually(async () => expect(await settledStates()).toEqual(['dead', 'held', 'held']))
     healed = true
     const letters = await selectDeadLetters(db.pool, { limit: 10 })
-    await requeueDeadLetters(db.pool, letters.map(({ id }) => id), { actor: 'test', reason: 'healed' })
+    await requeueDeadLetters(
+      db.pool,
+      letters.map(({ id }) => id),
+      { actor: 'test', reason: 'healed' },
+    )
     await eventually(async () => expect(await settledStates()).toEqual(['confirmed', 'confirmed', 'confirmed']))
     expect(seen).toEqual(['1', '2', '3'])
   })
@@ -163,12 +177,17 @@ describe('relay', () => {
     await start()
     const missing = `${stream.prefix}x.a`
     await commit(async (_, message) => {
-      message.publish(missing, 1, { key: 'k' }).publish(`${stream.prefix}.a`, 2, { key: 'k' }).publish(`${stream.prefix}.a`, 3)
+      message
+        .publish(missing, 1, { key: 'k' })
+        .publish(`${stream.prefix}.a`, 2, { key: 'k' })
+        .publish(`${stream.prefix}.a`, 3)
     })
     await eventually(async () => expect((await stored()).map(({ data }) => data)).toEqual(['3']))
     await commit(async (_, message) => void message.publish(`${stream.prefix}.a`, 4, { key: 'k' }))
     await stream.manager.streams.update(stream.name, { subjects: [`${stream.prefix}.>`, `${stream.prefix}x.>`] })
-    await eventually(async () => expect((await stored()).map(({ data }) => data)).toEqual(['3', '1', '2', '4']), { timeoutMs: 20_000 })
+    await eventually(async () => expect((await stored()).map(({ data }) => data)).toEqual(['3', '1', '2', '4']), {
+      timeoutMs: 20_000,
+    })
   })
 
   test('a delayed message comes when it is due', async () => {

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WindowReader } from '../../relay/publisher/window-reader.ts'
 import { READER_OPTIONS } from '../../relay/sessions.ts'
 import { savePosition } from '../../relay/store/save-position.ts'
-import { takeShard, type TakenShard } from '../../relay/store/take-shard.ts'
+import { type TakenShard, takeShard } from '../../relay/store/take-shard.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 
 let db: TestDatabase
@@ -153,8 +153,16 @@ describe('WindowReader', () => {
     const parked = rows.map(({ id }) => ({ id, error: 'no stream takes a.b' }))
     await savePosition(client, 0, shard.epoch, { ...position, ack: undefined }, parked)
     await savePosition(client, 0, shard.epoch, { ...position, ack: undefined }, parked)
-    const { rows: deliveries } = await db.pool.query('select id, destination, target, payload, last_error from postcommit.delivery')
-    const expected = { id: rows[0]?.id, destination: 'nats', target: 'a.b', payload: '{"n":1}', last_error: 'no stream takes a.b' }
+    const { rows: deliveries } = await db.pool.query(
+      'select id, destination, target, payload, last_error from postcommit.delivery',
+    )
+    const expected = {
+      id: rows[0]?.id,
+      destination: 'nats',
+      target: 'a.b',
+      payload: '{"n":1}',
+      last_error: 'no stream takes a.b',
+    }
     expect(deliveries).toEqual([expected])
   })
 

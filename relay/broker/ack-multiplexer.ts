@@ -38,13 +38,16 @@ export function createAckMultiplexer(
 
   const subscription = nc.subscribe(`${inbox}.*`, { callback: (_error, message) => receive(message) })
   // Slots are in the order of sending, so the sweep ends at the first that is young enough.
-  const sweep = setInterval(() => {
-    const deadline = performance.now() - timeoutMs
-    for (const [id, { sentAt }] of slots) {
-      if (sentAt > deadline) break
-      take(id)?.settle({ kind: 'outage', error: `no acknowledgement within ${timeoutMs} ms` })
-    }
-  }, Math.min(250, timeoutMs))
+  const sweep = setInterval(
+    () => {
+      const deadline = performance.now() - timeoutMs
+      for (const [id, { sentAt }] of slots) {
+        if (sentAt > deadline) break
+        take(id)?.settle({ kind: 'outage', error: `no acknowledgement within ${timeoutMs} ms` })
+      }
+    },
+    Math.min(250, timeoutMs),
+  )
   sweep.unref()
 
   function take(id: string): Slot | undefined {

@@ -37,9 +37,11 @@ export async function ensureStreams(
       throw error
     })
     const info = found ?? (options.create === true ? await manager.streams.add(configOf(options)) : undefined)
-    if (info === undefined) throw new PostcommitError('POSTCOMMIT_STREAM_MISSING', { subject: options.subjects.join(', ') })
+    if (info === undefined)
+      throw new PostcommitError('POSTCOMMIT_STREAM_MISSING', { subject: options.subjects.join(', ') })
     const reason = problemOf(info, options, horizonMs)
-    if (reason !== undefined) throw new PostcommitError('POSTCOMMIT_STREAM_UNSUITABLE', { stream: options.name, reason })
+    if (reason !== undefined)
+      throw new PostcommitError('POSTCOMMIT_STREAM_UNSUITABLE', { stream: options.name, reason })
   }
 }
 

@@ -1,7 +1,13 @@
-import { connect, headers, type MsgHdrs, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node'
+import {
+  connect,
+  headers,
+  type MsgHdrs,
+  type NatsConnection,
+  type NodeConnectionOptions,
+} from '@nats-io/transport-node'
 import { ENVELOPE, NATS_MESSAGE_ID } from 'postcommit/protocol'
-import { type AckMultiplexer, createAckMultiplexer } from './ack-multiplexer.ts'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
+import { type AckMultiplexer, createAckMultiplexer } from './ack-multiplexer.ts'
 
 /** A message as it goes to the broker. */
 export interface BrokerMessage {
