@@ -49,7 +49,7 @@ export interface Source {
   health(): SourceHealth
   /** Brings the gauges that only the database knows up to date. */
   refreshMetrics(): Promise<void>
-  /** Resolves when it takes part for the first time; rejects only if `stop` comes first. */
+  /** Resolves when it takes part for the first time, or is stopped before that. */
   readonly ready: Promise<void>
   /** Drains, gives everything back, and ends; resolves to whether everything in flight was settled. */
   stop(drainMs: number): Promise<void>
@@ -235,6 +235,7 @@ export function serveSource(options: SourceOptions): Source {
       await Promise.all([closeLanes(drainMs), dispatcher.stop({ drainMs })])
       await housekeeping.stop()
       stop()
+      becomeReady()
       retry.call()
       await serving
       await member?.leave()

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { failpoint, NATS_DESTINATION } from 'postcommit/protocol'
+import { failpoint, NATS_DESTINATION, PostcommitError } from 'postcommit/protocol'
 import type { Broker } from '../broker/broker.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Queryable } from '../store/queryable.ts'
@@ -9,7 +9,7 @@ import type { LogRow } from '../store/select-window.ts'
 import type { TakenShard } from '../store/take-shard.ts'
 import { WakeSignal } from '../wake-signal.ts'
 import { Pipeline, type PipelineEvents, type SettledBatch } from './pipeline.ts'
-import { Fenced, type ReadBatch, WindowReader } from './window-reader.ts'
+import { fenced, type ReadBatch, WindowReader } from './window-reader.ts'
 
 /** What a shard is published with. */
 export interface ShardPublisherOptions {
@@ -95,7 +95,7 @@ export function startShardPublisher(options: ShardPublisherOptions): ShardPublis
       sequence: bigint | undefined,
     ): Promise<void> {
       const xid = await savePosition(client, shard.shard, shard.epoch, { ...batch.position, ack: result?.ack }, parked)
-      if (xid === undefined) throw new Fenced()
+      if (xid === undefined) throw fenced(shard)
       failpoint('publisher.after_save')
       savedAt = performance.now()
       if (sequence !== undefined) reader.mark(sequence, xid)
@@ -138,9 +138,9 @@ export function startShardPublisher(options: ShardPublisherOptions): ShardPublis
       while (outstanding.length > 0 && (await saveNext()));
       return 'stopped'
     } catch (error) {
-      if (!(error instanceof Fenced)) throw error
+      if (!(error instanceof PostcommitError) || error.code !== 'POSTCOMMIT_FENCED') throw error
       metrics.fencedWrites.inc({ source })
-      log.warn({ source, shard: shard.shard, epoch: shard.epoch }, 'fenced: another relay owns the shard')
+      log.warn({ source, shard: shard.shard, epoch: shard.epoch }, error.message)
       return 'fenced'
     } finally {
       pipeline.stop()

@@ -1,3 +1,4 @@
+import { PostcommitError } from 'postcommit/protocol'
 import { LowBounds, parseSnapshot, type Snapshot } from '../engine/snapshot.ts'
 import { freezeWindow } from '../store/freeze-window.ts'
 import type { Queryable } from '../store/queryable.ts'
@@ -28,11 +29,6 @@ interface Backlog {
   doneId: bigint
   /** How many rows of the open cursor have been fetched; undefined while none is open. */
   fetched: number | undefined
-}
-
-/** Thrown when another relay owns the shard by now. */
-export class Fenced extends Error {
-  override readonly name = 'Fenced'
 }
 
 /**
@@ -88,7 +84,7 @@ export class WindowReader {
     if (window.rows.length <= SMALL_WINDOW_ROWS) return this.#advance(window.snapshot, window.rows)
     const low = this.#bounds.below(this.#snapshot)
     const until = await freezeWindow(this.#client, this.#shard.shard, this.#shard.epoch, low)
-    if (until === undefined) throw new Fenced()
+    if (until === undefined) throw fenced(this.#shard)
     this.#backlog = this.#frozen(until, low)
     return await this.#readPage(this.#backlog)
   }
@@ -136,4 +132,9 @@ export class WindowReader {
     const { slotFirst, slotLast } = this.#shard
     return { after: this.#snapshot, low: this.#bounds.below(this.#snapshot), slotFirst, slotLast }
   }
+}
+
+/** What an owner finds out when a write of its own is refused. */
+export function fenced({ shard }: TakenShard): PostcommitError<'POSTCOMMIT_FENCED'> {
+  return new PostcommitError('POSTCOMMIT_FENCED', { what: `shard ${shard}` })
 }
