@@ -57,6 +57,12 @@ describe('precedence', () => {
     expect(load(file, { env: { POSTCOMMIT_LEASE_MS: '' } }).config.leaseMs).toBe(15_000)
   })
 
+  test('what a command ignores in the file is not looked at', () => {
+    const ignored = [['databases'], ['nats', 'token']]
+    const { config } = load({ databases: 7, nats: { token: '${NOWHERE}', user: 'u', password: 'p' } }, { ignored })
+    expect(config).toMatchObject({ databases: {}, nats: { user: 'u' } })
+  })
+
   test('what a command decides stands above everything', () => {
     const decided = [{ path: ['leaseMs'], value: 5000, source: 'postcommit dev' }]
     expect(load(file, { flags, decided }).config.leaseMs).toBe(5000)

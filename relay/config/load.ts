@@ -4,7 +4,7 @@ import { PostcommitError } from 'postcommit/protocol'
 import { type NamedTexts, readEnvironment, readFlags, type SetOption, substitute } from './layers.ts'
 import type { ConfigProblem } from './rules.ts'
 import type { RelayConfig } from './schema.ts'
-import { formatPath, isTree, type Tree, valueAt, withValueAt } from './tree.ts'
+import { formatPath, isTree, type Tree, valueAt, withoutPath, withValueAt } from './tree.ts'
 import { validate } from './validate.ts'
 
 /** Where a configuration is read from. */
@@ -15,6 +15,8 @@ export interface ConfigInputs {
   readonly flags: NamedTexts
   /** What a command decides itself, above everything else: `dev` its own servers. */
   readonly decided?: readonly SetOption[]
+  /** What the file says of these is not even looked at: `dev` has servers of its own. */
+  readonly ignored?: readonly (readonly string[])[]
 }
 
 /** A valid configuration that knows where each value came from. */
@@ -33,10 +35,10 @@ export const CONFIG_FILE = 'postcommit.json'
  * Reads the configuration: flag over environment over file over default.
  * @throws `POSTCOMMIT_INVALID_CONFIG`, which lists every problem at once.
  */
-export function loadConfig({ cwd, env, flags, decided = [] }: ConfigInputs): LoadedConfig {
+export function loadConfig({ cwd, env, flags, decided = [], ignored = [] }: ConfigInputs): LoadedConfig {
   const problems: ConfigProblem[] = []
   const file = readConfigFile(cwd, flags['--config'] ?? (env['POSTCOMMIT_CONFIG'] || undefined), problems)
-  const fromFile = asTree(substitute(file?.tree ?? {}, env, [], problems))
+  const fromFile = asTree(substitute(ignored.reduce(withoutPath, file?.tree ?? {}), env, [], problems))
   const { $schema: _, ...settings } = fromFile
 
   // Later ones win.

@@ -31,6 +31,7 @@ describe('maskConfig', () => {
   test.each([
     ['postgres://u:p@h/d', 'postgres://u:***@h/d'],
     ['postgres://h/d?user=u&password=p', 'postgres://h/d?user=u&password=***'],
+    ['nats://t0ken@h:4222', 'nats://***@h:4222'],
     ['not a url', '***'],
   ])('%s', (url, masked) => {
     expect(maskUrl(url)).toBe(masked)

@@ -22,6 +22,8 @@ export function maskUrl(text: string): string {
   if (!URL.canParse(text)) return MASK
   const url = new URL(text)
   if (url.password !== '') url.password = MASK
+  // nats://token@host: what stands alone before the @ is the secret itself.
+  else if (url.username !== '' && /^(nats|tls|wss?):$/.test(url.protocol)) url.username = MASK
   for (const name of url.searchParams.keys()) {
     if (/password|secret|token|key$/i.test(name)) url.searchParams.set(name, MASK)
   }

@@ -29,6 +29,10 @@ function* nats({ nats, retentionMs, leaseMs }: RelayConfig): Generator<ConfigPro
   if ((nats.user === undefined) !== (nats.password === undefined)) {
     yield { path: ['nats', nats.user === undefined ? 'user' : 'password'], message: 'user and password go together' }
   }
+  if ((nats.tlsCertFile === undefined) !== (nats.tlsKeyFile === undefined)) {
+    const missing = nats.tlsCertFile === undefined ? 'tlsCertFile' : 'tlsKeyFile'
+    yield { path: ['nats', missing], message: 'tlsCertFile and tlsKeyFile go together' }
+  }
   const names = nats.streams.map(({ name }) => name)
   for (const [index, { name, duplicateWindowMs }] of nats.streams.entries()) {
     if (names.indexOf(name) < index)

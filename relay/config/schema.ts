@@ -75,11 +75,15 @@ const Nats = z.strictObject({
     .array(z.string().min(1))
     .max(32)
     .default([])
-    .describe('Addresses of one NATS cluster. Without any, messages for NATS wait in the log.'),
+    .describe('Addresses of one NATS cluster; tls:// demands TLS. Without any, messages for NATS wait in the log.'),
   user: z.string().min(1).optional().describe('User name, with `password`.'),
   password: z.string().min(1).optional().meta({ secret: true }).describe('Password of `user`.'),
   token: z.string().min(1).optional().meta({ secret: true }).describe('Token, instead of a user.'),
   credsFile: z.string().min(1).optional().describe('Path of a .creds file (JWT and nkey), instead of a user.'),
+  tls: z.boolean().default(false).describe('Demands TLS; without it TLS is used where the server offers it.'),
+  tlsCaFile: z.string().min(1).optional().describe('Path of the CA certificate to trust, instead of the public ones.'),
+  tlsCertFile: z.string().min(1).optional().describe('Path of the client certificate, with `tlsKeyFile`.'),
+  tlsKeyFile: z.string().min(1).optional().describe('Path of the key of `tlsCertFile`.'),
   ackTimeoutMs: whole(100, MINUTE_MS)
     .default(2 * SECOND_MS)
     .describe('How long JetStream may take to acknowledge a message before it is published again.'),

@@ -1,0 +1,68 @@
+import { join } from 'node:path'
+import { maskUrl } from '../config/mask.ts'
+import type { RelayConfig } from '../config/schema.ts'
+import { RELAY_VERSION } from '../version.ts'
+import type { Daemon } from './daemon.ts'
+import { DEV_FOLDER } from './dev-facts.ts'
+import type { DevServers } from './dev-servers.ts'
+import { DEV_STREAM } from './dev-streams.ts'
+import { formatDuration } from './duration.ts'
+import { formatTable } from './table.ts'
+
+/** What `dev` tells about itself when it is ready. */
+export interface DevReady {
+  readonly config: RelayConfig
+  readonly servers: DevServers
+  readonly daemon: Daemon
+  /** Applied by this start. */
+  readonly migrations: readonly string[]
+  readonly cwd: string
+}
+
+/** Where everything is, in aligned lines. */
+export function devBanner({ config, servers, daemon, migrations, cwd }: DevReady): readonly string[] {
+  const { databaseName, databaseUrl, ownDatabase, nats } = servers
+  // A password that only opens a server on this machine may be shown; anybody else's may not.
+  const address = ownDatabase ? databaseUrl : maskUrl(databaseUrl)
+  const rows = [
+    ['PostgreSQL', databaseName],
+    ['', `DATABASE_URL=${address}`],
+    ['NATS', ...natsRows(nats)],
+    ...(nats.kind === 'missing' ? [] : [['', `NATS_URL=${nats.kind === 'started' ? nats.url : maskUrl(nats.url)}`]]),
+    ...streamRows(config, nats),
+    ['Schema', migrations.length === 0 ? 'up to date' : `applied ${migrations.join(', ')}`],
+    ...destinationRows(config),
+    ['Relay', daemon.healthUrl === undefined ? 'running' : `${daemon.healthUrl}/readyz  ${daemon.healthUrl}/metrics`],
+    ['Data', `${join(cwd, DEV_FOLDER)}, kept between runs`],
+  ]
+  return [
+    `postcommit ${RELAY_VERSION}, development. Ready in ${formatDuration(performance.now())}.`,
+    ...formatTable(rows, '  '),
+    'What becomes of messages follows. Ctrl-C stops everything.',
+  ]
+}
+
+function natsRows(nats: DevServers['nats']): string[] {
+  switch (nats.kind) {
+    case 'started':
+      return [`nats-server ${nats.version}`]
+    case 'configured':
+      return ['configured']
+    case 'missing':
+      return [`not found: messages for NATS are held until it is there. To install it: ${nats.install}`]
+  }
+}
+
+function streamRows({ nats: { streams } }: RelayConfig, nats: DevServers['nats']): string[][] {
+  const rows = streams.map(({ name, subjects }, index) => [
+    index === 0 ? 'Streams' : '',
+    `${name} takes ${subjects.join(', ')}`,
+  ])
+  if (nats.kind !== 'started') return rows
+  const others = rows.length === 0 ? 'every subject that is published' : 'what no other stream takes'
+  return [...rows, [rows.length === 0 ? 'Streams' : '', `${DEV_STREAM} takes ${others}`]]
+}
+
+function destinationRows({ destinations }: RelayConfig): string[][] {
+  return Object.entries(destinations).map(([name, { url }], index) => [index === 0 ? 'Calls' : '', `${name}  ${url}`])
+}

@@ -1,0 +1,83 @@
+import { Command } from 'commander'
+import { messageId, parseGid, parseMessageId } from 'postcommit/protocol'
+import { addSourceFlags, isGiven } from './config-flags.ts'
+import type { CommandContext } from './context.ts'
+import { formatDuration } from './duration.ts'
+import { ExitCode } from './exit-code.ts'
+import { findMessages, type InspectedMessage } from './find-messages.ts'
+import { withSources } from './sources.ts'
+import { formatTable, shorten } from './table.ts'
+
+interface InspectOptions {
+  readonly payload?: boolean
+}
+
+export function inspectCommand(context: CommandContext): Command {
+  return addSourceFlags(new Command('inspect'))
+    .argument('<gid>', 'a gid, or gid:branch for one message of it')
+    .description('where the messages of a commit are, and why they are not delivered yet')
+    .option('--payload', 'show payloads and headers too')
+    .option('--source <name>', 'only this database')
+    .action(async (text: string, options: InspectOptions, command: Command) => {
+      const message = parseMessageId(text)
+      const gid = message?.gid ?? parseGid(text)
+      const found = await withSources(context, command, async (sources) => {
+        const results = await Promise.all(sources.map((source) => findMessages(source, gid)))
+        return results.flatMap(({ source, messages, committedAt }) => ({
+          source,
+          committedAt,
+          messages: messages
+            .filter(({ branch }) => message === undefined || branch === message.branch)
+            .map((each) => (options.payload === true ? each : withoutPayload(each))),
+        }))
+      })
+      if (found.every(({ messages }) => messages.length === 0)) context.finish(ExitCode.Failed)
+      if (isGiven(command, 'json')) {
+        const messages = found.flatMap(({ source, messages: of }) => of.map((each) => ({ source, ...each })))
+        return context.out(JSON.stringify({ gid, messages }, null, 2))
+      }
+      for (const line of describe(text, found)) context.out(line)
+    })
+}
+
+interface Found {
+  readonly source: string
+  /** Known of a gid that the caller chose, also after its messages are gone. */
+  readonly committedAt: Date | undefined
+  readonly messages: readonly InspectedMessage[]
+}
+
+function withoutPayload(message: InspectedMessage): InspectedMessage {
+  return { ...message, payload: undefined, headers: undefined }
+}
+
+function describe(text: string, found: readonly Found[]): readonly string[] {
+  const lines = found.flatMap(({ source, messages }) =>
+    messages.flatMap((message) => describeMessage(message, found.length > 1 ? ` in ${source}` : '')),
+  )
+  if (lines.length > 0) return lines
+  const claim = found.find(({ committedAt }) => committedAt !== undefined)
+  return claim?.committedAt === undefined
+    ? [`No message of ${text} is known: its transaction did not commit here, or retention has passed.`]
+    : [`${text} was committed at ${claim.committedAt.toISOString()}; it had no messages, or retention has passed.`]
+}
+
+function describeMessage(message: InspectedMessage, place: string): readonly string[] {
+  const { gid, branch, destination, target, key, createdAt, ageMs, history, payload, headers } = message
+  const ordered = key === null ? '' : `  key ${shorten(key, 60)}`
+  const story = history.map(({ at, event, attempt, durationMs, detail, actor }) => [
+    at.toISOString().slice(0, 23).replace('T', ' '),
+    event === 'requeued' || event === 'discarded' ? event : `attempt ${attempt} ${event}`,
+    durationMs === null ? '' : formatDuration(durationMs),
+    shorten(detail ?? '', 80),
+    actor,
+  ])
+  return [
+    `${messageId(gid, branch)}  ${destination} ${shorten(target, 80)}${ordered}`,
+    `  ${message.explanation}`,
+    `  Committed${place} ${formatDuration(ageMs)} ago, ${createdAt.toISOString()}.`,
+    ...formatTable(story, '    '),
+    ...(payload === undefined ? [] : [`  Payload: ${payload}`]),
+    ...(headers === undefined || headers === null ? [] : [`  Headers: ${headers}`]),
+  ]
+}

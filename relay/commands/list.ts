@@ -1,0 +1,128 @@
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { messageId, parseGid } from 'postcommit/protocol'
+import { type ListedMessage, listMessages, type MessageFilter, MessageState } from '../store/list-messages.ts'
+import { addSourceFlags, isGiven } from './config-flags.ts'
+import type { CommandContext } from './context.ts'
+import { formatDuration, parseDuration } from './duration.ts'
+import { withSources } from './sources.ts'
+import { formatTable, shorten } from './table.ts'
+
+interface ListOptions {
+  readonly state?: readonly MessageState[]
+  readonly topic?: string
+  readonly destination?: string
+  readonly key?: string
+  readonly gid?: string
+  readonly since?: number
+  readonly before?: string
+  readonly limit: number
+}
+
+const STATES = Object.values(MessageState)
+
+export function listCommand(context: CommandContext): Command {
+  return addSourceFlags(new Command('list'))
+    .description('messages, newest first')
+    .addOption(new Option('--state <states>', `${STATES.join(', ')}; several with commas`).argParser(parseStates))
+    .option('--topic <pattern>', 'subject or path; * stands for any text')
+    .option('--destination <name>', 'a destination, or nats')
+    .option('--key <key>', 'ordering key')
+    .option('--gid <gid>', 'messages of one commit')
+    .addOption(new Option('--since <time>', 'committed within, for example 15m, 1h, 2d').argParser(parseSince))
+    .addOption(new Option('--limit <n>', 'messages a page').default(50).argParser(parseLimit))
+    .addOption(new Option('--before <id>', 'the next page: the id that the last one ended with').argParser(parseId))
+    .option('--source <name>', 'only this database')
+    .action(async (options: ListOptions, command: Command) => {
+      const filter = filterOf(options)
+      const pages = await withSources(context, command, async (sources) => {
+        if (sources.length > 1 && options.before !== undefined) {
+          command.error('error: --before needs --source, because ids are of one database')
+        }
+        const read = sources.map(async ({ source, db }) => ({
+          source,
+          messages: await listMessages(db, filter, options.limit),
+        }))
+        return Promise.all(read)
+      })
+      if (isGiven(command, 'json'))
+        return context.out(JSON.stringify({ sources: pages.map(withCursor(options.limit)) }, null, 2))
+      for (const line of describePages(pages, options.limit)) context.out(line)
+    })
+}
+
+interface Page {
+  readonly source: string
+  readonly messages: readonly ListedMessage[]
+}
+
+const withCursor = (limit: number) => (page: Page) => ({
+  ...page,
+  before: page.messages.length < limit ? null : (page.messages.at(-1)?.id ?? null),
+})
+
+function describePages(pages: readonly Page[], limit: number): readonly string[] {
+  const several = pages.length > 1
+  const head = ['MESSAGE', 'STATE', 'DESTINATION', 'TOPIC', 'KEY', 'AGE', 'NEXT', 'FAILED', 'LAST ERROR']
+  const rows = pages.flatMap(({ source, messages }) =>
+    messages.map((message) => [...(several ? [source] : []), ...rowOf(message)]),
+  )
+  if (rows.length === 0) return ['No message fits.']
+  const more = pages
+    .map(withCursor(limit))
+    .flatMap(({ source, before }) =>
+      before === null ? [] : [`More: the same with ${several ? `--source ${source} ` : ''}--before ${before}`],
+    )
+  return [...formatTable([[...(several ? ['SOURCE'] : []), ...head], ...rows]), ...more]
+}
+
+function rowOf(message: ListedMessage): string[] {
+  const { gid, branch, state, destination, target, key, ageMs, dueInMs, attempts, lastError } = message
+  return [
+    messageId(gid, branch),
+    state,
+    destination,
+    shorten(target, 40),
+    shorten(key ?? '-', 24),
+    formatDuration(ageMs),
+    dueInMs === null ? '-' : dueInMs <= 0 ? 'now' : `in ${formatDuration(dueInMs)}`,
+    attempts === 0 ? '-' : String(attempts),
+    shorten(lastError ?? '-', 60),
+  ]
+}
+
+function filterOf({ state, topic, destination, key, gid, since, before }: ListOptions): MessageFilter {
+  return {
+    ...(state !== undefined && { states: state }),
+    ...(topic !== undefined && { target: topic }),
+    ...(destination !== undefined && { destination }),
+    ...(key !== undefined && { key }),
+    ...(gid !== undefined && { gid: parseGid(gid) }),
+    ...(since !== undefined && { sinceMs: since }),
+    ...(before !== undefined && { before }),
+  }
+}
+
+function parseStates(text: string): readonly MessageState[] {
+  return text.split(',').map((name) => {
+    const state = STATES.find((known) => known === name.trim())
+    if (state === undefined) throw new InvalidArgumentError(`States are ${STATES.join(', ')}.`)
+    return state
+  })
+}
+
+function parseSince(text: string): number {
+  const milliseconds = parseDuration(text)
+  if (milliseconds === undefined) throw new InvalidArgumentError('Times are a whole number with ms, s, m, h or d.')
+  return milliseconds
+}
+
+function parseLimit(text: string): number {
+  const limit = Number(text)
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) throw new InvalidArgumentError('1 to 1000.')
+  return limit
+}
+
+function parseId(text: string): string {
+  if (!/^\d{1,18}$/.test(text)) throw new InvalidArgumentError('An id is a whole number.')
+  return text
+}

@@ -1,0 +1,83 @@
+import { Command, CommanderError } from 'commander'
+import { PostcommitError } from 'postcommit/protocol'
+import { maskAddresses } from '../observe/log.ts'
+import { RELAY_VERSION } from '../version.ts'
+import { checkConfigCommand } from './check-config.ts'
+import type { CommandContext } from './context.ts'
+import { deadLetterCommand } from './dead-letter.ts'
+import { devCommand } from './dev.ts'
+import { ExitCode, exitCodeOf } from './exit-code.ts'
+import { inspectCommand } from './inspect.ts'
+import { listCommand } from './list.ts'
+import { migrateCommand } from './migrate.ts'
+import { rebaseCommand } from './rebase.ts'
+import { runCommand } from './run.ts'
+import { reasonOf } from './sources.ts'
+import { statusCommand } from './status.ts'
+import { tailCommand } from './tail.ts'
+
+const COMMANDS = [
+  devCommand,
+  runCommand,
+  migrateCommand,
+  statusCommand,
+  listCommand,
+  inspectCommand,
+  tailCommand,
+  deadLetterCommand,
+  checkConfigCommand,
+  rebaseCommand,
+]
+
+/**
+ * Runs the command that `args` names. Never throws: what goes wrong is said in a sentence, without a stack trace, and
+ * ends with one of {@link ExitCode}.
+ */
+export async function runProgram(args: readonly string[], context: CommandContext): Promise<void> {
+  const program = new Command('postcommit')
+    .description('What must happen after a database commit, happens.')
+    .version(RELAY_VERSION, '--version', 'print the version')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.out(text.trimEnd()),
+      writeErr: (text) => context.err(text.trimEnd()),
+    })
+  for (const command of COMMANDS) adopt(program, command(context))
+  try {
+    await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    context.finish(report(error, args, context))
+  }
+}
+
+/** Commands made apart from the program take its way to end and to write only if they are told to. */
+function adopt(program: Command, command: Command): void {
+  program.addCommand(inherit(command, program))
+}
+
+function inherit(command: Command, parent: Command): Command {
+  command.copyInheritedSettings(parent)
+  for (const sub of command.commands) inherit(sub, command)
+  return command
+}
+
+function report(error: unknown, args: readonly string[], context: CommandContext): ExitCode {
+  // Commander has written its own sentence by now; asking for help is not an error.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.Ok : ExitCode.Usage
+  const code = exitCodeOf(error)
+  const text = maskAddresses(reasonOf(error))
+  if (args.includes('--json')) {
+    const known = error instanceof PostcommitError ? { code: error.code, action: error.action } : {}
+    context.err(JSON.stringify({ error: { ...known, message: text } }))
+  } else {
+    context.err(`postcommit: ${text}`)
+  }
+  if (args.includes('--verbose')) context.err(maskAddresses(stackOf(error)))
+  return code
+}
+
+function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const cause = error.cause === undefined ? '' : `\ncaused by ${stackOf(error.cause)}`
+  return `${error.stack ?? error.message}${cause}`
+}

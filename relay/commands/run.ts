@@ -1,0 +1,37 @@
+import { Command } from 'commander'
+import { loadConfig } from '../config/load.ts'
+import { createLog } from '../observe/log.ts'
+import { RELAY_VERSION } from '../version.ts'
+import { addConfigFlags, givenFlags } from './config-flags.ts'
+import type { CommandContext } from './context.ts'
+import { DEFAULT_NAME, startDaemon } from './daemon.ts'
+import { ExitCode } from './exit-code.ts'
+import { noDatabase } from './sources.ts'
+
+export function runCommand(context: CommandContext): Command {
+  return addConfigFlags(new Command('run'))
+    .description('the relay: publishes and calls what services have committed, until it is told to stop')
+    .action(async (_, command: Command) => {
+      const { config } = loadConfig({ cwd: context.cwd, env: context.env, flags: givenFlags(command) })
+      if (Object.keys(config.databases).length === 0) throw noDatabase()
+      const log = createLog({ name: config.name ?? DEFAULT_NAME, ...config.log })
+      const stop = context.stopSignal()
+      const daemon = await startDaemon(config, context.cwd, log)
+      log.info({ version: RELAY_VERSION, databases: Object.keys(config.databases) }, 'relay started')
+      await untilAborted(stop)
+      log.info('stopping')
+      const inTime = await daemon.stop()
+      if (inTime) return log.info('stopped')
+      log.error('stopped before everything in flight was settled; it will be delivered again')
+      // Something still holds on to the process; its claims run out by themselves.
+      context.end(ExitCode.Failed)
+    })
+}
+
+/** Resolves when the signal is aborted. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

@@ -1,0 +1,86 @@
+import { Command } from 'commander'
+import { maskUrl } from '../config/mask.ts'
+import { countDeliveries, type DeliveryCount } from '../store/count-deliveries.ts'
+import { BACKLOG_COUNT_MAX, type LogBacklog, selectLogBacklog } from '../store/select-log-backlog.ts'
+import { type ShardPosition, selectPositions } from '../store/select-positions.ts'
+import { type RelayRow, selectRelays } from '../store/select-relays.ts'
+import { addSourceFlags, isGiven } from './config-flags.ts'
+import type { CommandContext } from './context.ts'
+import { formatDuration } from './duration.ts'
+import { type OpenSource, withSources } from './sources.ts'
+import { formatTable } from './table.ts'
+
+/** How one source stands. */
+interface SourceStatus {
+  readonly source: string
+  readonly database: string
+  readonly log: LogBacklog
+  readonly deliveries: readonly DeliveryCount[]
+  readonly relays: readonly RelayRow[]
+  readonly shards: readonly ShardPosition[]
+}
+
+export function statusCommand(context: CommandContext): Command {
+  return addSourceFlags(new Command('status'))
+    .description('what is waiting, held and dead, and which relays are running')
+    .option('--source <name>', 'only this database')
+    .action(async (_, command: Command) => {
+      const sources = await withSources(context, command, (opened) => Promise.all(opened.map(readStatus)))
+      if (isGiven(command, 'json')) context.out(JSON.stringify({ sources }, null, 2))
+      else for (const line of sources.flatMap(describeSource)) context.out(line)
+    })
+}
+
+async function readStatus({ source, url, pool }: OpenSource): Promise<SourceStatus> {
+  const [log, deliveries, relays, shards] = await Promise.all([
+    selectLogBacklog(pool),
+    countDeliveries(pool),
+    selectRelays(pool),
+    selectPositions(pool),
+  ])
+  return { source, database: maskUrl(url), log, deliveries, relays, shards }
+}
+
+function describeSource(status: SourceStatus): readonly string[] {
+  const { source, database, log, deliveries, relays, shards } = status
+  return [
+    `Source ${source}  ${database}`,
+    `  Log: ${describeLog(log)}`,
+    deliveries.length === 0 ? '  Deliveries: none pending, held or dead' : '  Deliveries:',
+    ...formatTable(deliveryRows(deliveries), '    '),
+    relays.length === 0 ? '  Relays: none is running' : '  Relays:',
+    ...formatTable(relayRows(relays, shards), '    '),
+  ]
+}
+
+function describeLog({ messages, oldestAgeSeconds }: LogBacklog): string {
+  if (messages === 0) return 'everything is handed on'
+  return `${formatCount(messages)} waiting for the broker, the oldest for ${formatDuration(oldestAgeSeconds * 1000)}`
+}
+
+function deliveryRows(deliveries: readonly DeliveryCount[]): readonly string[][] {
+  if (deliveries.length === 0) return []
+  const rows = deliveries.map(({ destination, state, count, oldestAgeMs }) => [
+    destination,
+    state,
+    formatCount(count),
+    formatDuration(oldestAgeMs),
+  ])
+  return [['DESTINATION', 'STATE', 'COUNT', 'OLDEST'], ...rows]
+}
+
+function relayRows(relays: readonly RelayRow[], shards: readonly ShardPosition[]): readonly string[][] {
+  if (relays.length === 0) return []
+  const rows = relays.map(({ name, version, alive, leaseMs, claims }) => [
+    name,
+    version,
+    alive && leaseMs > 0 ? 'running' : 'gone, about to be replaced',
+    String(shards.filter(({ owner }) => owner === name).length),
+    String(claims),
+  ])
+  return [['RELAY', 'VERSION', 'STATE', 'SHARDS', 'CLAIMS'], ...rows]
+}
+
+function formatCount(count: number): string {
+  return count >= BACKLOG_COUNT_MAX ? `${BACKLOG_COUNT_MAX} or more` : String(count)
+}
