@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { MessageHeaders } from '../protocol/headers.ts'
 import { PostcommitError } from '../protocol/errors.ts'
+import type { MessageHeaders } from '../protocol/headers.ts'
 import type { Answer } from './answer.ts'
 import type { Call } from './receive-call.ts'
 
@@ -24,7 +24,10 @@ export function nodeListener(receive: (call: Call) => Promise<Answer>): NodeList
 
 function headersOf(request: IncomingMessage): MessageHeaders {
   return Object.fromEntries(
-    Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]),
+    Object.entries(request.headers).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.join(', ') : (value ?? ''),
+    ]),
   )
 }
 

@@ -58,7 +58,11 @@ function readJson(bytes: Uint8Array): Content | ContentProblem {
  * @param id - the message id, for the error
  * @throws `POSTCOMMIT_DELIVERY_MISMATCH`.
  */
-export async function checkPayload<Payload>(options: PayloadOptions<Payload>, id: string, value: unknown): Promise<Payload> {
+export async function checkPayload<Payload>(
+  options: PayloadOptions<Payload>,
+  id: string,
+  value: unknown,
+): Promise<Payload> {
   if (options.schema !== undefined) {
     const result = await options.schema['~standard'].validate(value)
     if (result.issues === undefined) return result.value

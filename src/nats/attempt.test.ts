@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Outcome, nextStep } from './attempt.ts'
+import { nextStep, type Outcome } from './attempt.ts'
 
 const rules = { attemptsMax: 3, backOff: { baseMs: 100, capMs: 1000 }, hasDeadLetter: true }
 const error = new Error('no')

@@ -2,7 +2,10 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { pauseMs } from './back-off.ts'
 
-const backOff = fc.record({ baseMs: fc.integer({ min: 1, max: 60_000 }), capMs: fc.integer({ min: 1, max: 3_600_000 }) })
+const backOff = fc.record({
+  baseMs: fc.integer({ min: 1, max: 60_000 }),
+  capMs: fc.integer({ min: 1, max: 3_600_000 }),
+})
 const failures = fc.integer({ min: 1, max: 1_000_000 })
 
 test('a pause is never negative and never above the cap or its exponential', () => {

@@ -64,7 +64,8 @@ export interface NewConsumer {
 export async function insertConsumer(requests: Requests, consumer: NewConsumer): Promise<ConsumerInfo> {
   const { stream, durable, subjects } = consumer
   const [subject] = subjects
-  const filter = subjects.length > 1 ? { filter_subjects: subjects } : subject === undefined ? {} : { filter_subject: subject }
+  const filter =
+    subjects.length > 1 ? { filter_subjects: subjects } : subject === undefined ? {} : { filter_subject: subject }
   const config = {
     durable_name: durable,
     ack_policy: 'explicit',

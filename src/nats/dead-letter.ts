@@ -43,7 +43,8 @@ export async function publishDeadLetter(
 function* headersOf(message: NatsMessage, { stream, durable, attempts, error }: Obituary): Iterable<[string, string]> {
   // Nats-… headers would steer the new publish: the old id would make it a duplicate, an expectation refuse it.
   for (const name of message.headers?.keys() ?? []) {
-    if (!/^nats-/i.test(name) && !name.startsWith('postcommit-dead-letter-')) yield [name, message.headers?.get(name) ?? '']
+    if (!/^nats-/i.test(name) && !name.startsWith('postcommit-dead-letter-'))
+      yield [name, message.headers?.get(name) ?? '']
   }
   const { sequence, stamp } = parseAckSubject(message.reply ?? '') ?? { sequence: 0, stamp: '0' }
   // Written again after a lost answer, it is stored once.

@@ -1,5 +1,11 @@
 import { PostcommitError } from '../protocol/errors.ts'
-import { type ConsumerConfig, type ConsumerInfo, insertConsumer, type NewConsumer, selectConsumer } from './consumer-info.ts'
+import {
+  type ConsumerConfig,
+  type ConsumerInfo,
+  insertConsumer,
+  type NewConsumer,
+  selectConsumer,
+} from './consumer-info.ts'
 import type { Requests } from './requests.ts'
 
 /** The consumer a subscription wants; what is undefined is taken as it is found, or made with its default. */
@@ -50,7 +56,8 @@ async function findOrMake(requests: Requests, wanted: WantedConsumer): Promise<C
 export function consumerProblem(found: ConsumerConfig, wanted: WantedConsumer): string | undefined {
   if (found.isPush) return 'it is a push consumer'
   if (found.ackPolicy !== 'explicit') return `its ack_policy is ${found.ackPolicy}, not explicit`
-  if (found.deliveriesMax !== -1) return `its max_deliver is ${found.deliveriesMax}: messages would be given up in silence`
+  if (found.deliveriesMax !== -1)
+    return `its max_deliver is ${found.deliveriesMax}: messages would be given up in silence`
   if (found.isHeadersOnly) return 'it delivers headers only'
   if (found.hasBackOff) return 'it has a backoff of its own: the subscription keeps the pauses'
   const subjects = [...wanted.subjects].sort()

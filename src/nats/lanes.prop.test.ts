@@ -9,7 +9,10 @@ interface Stream {
   readonly settled: Set<number>
 }
 
-type Step = { readonly do: 'deliver' | 'redeliver' | 'take' | 'settle' | 'fail' | 'resume' | 'recall' | 'gate'; readonly at: number }
+type Step = {
+  readonly do: 'deliver' | 'redeliver' | 'take' | 'settle' | 'fail' | 'resume' | 'recall' | 'gate'
+  readonly at: number
+}
 
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.record({
@@ -29,12 +32,12 @@ class Run {
 
   constructor(streamKeys: Stream['keys'], waitingMax: number) {
     this.stream = { keys: streamKeys, delivered: 0, settled: new Set() }
-    this.lanes = createLanes({ waitingMax, settledMax: 1000 })
+    this.lanes = createLanes({ waitingBytesMax: 10 * waitingMax, settledMax: 1000 })
   }
 
   deliver(sequence: number): void {
     const key = this.stream.keys[sequence - 1]
-    this.lanes.arrive({ sequence, stamp: `t${sequence}`, key, reply: '', content: sequence })
+    this.lanes.arrive({ sequence, stamp: `t${sequence}`, key, reply: '', content: sequence, bytes: 10 })
   }
 
   apply(step: Step): void {
@@ -105,7 +108,7 @@ test('whatever is redelivered, fails and is called back, messages of a key run i
     fc.property(keys, fc.integer({ min: 0, max: 5 }), steps, (streamKeys, waitingMax, history) => {
       const run = new Run(streamKeys, waitingMax)
       for (const step of history) run.apply(step)
-      expect(run.lanes.waiting).toBeLessThanOrEqual(waitingMax)
+      expect(run.lanes.waitingBytes).toBeLessThanOrEqual(10 * waitingMax)
 
       // Left alone, everything is settled in the end.
       run.lanes.setGate(true)
@@ -117,7 +120,7 @@ test('whatever is redelivered, fails and is called back, messages of a key run i
         run.apply({ do: 'settle', at: 0 })
       }
       expect(run.stream.settled.size).toBe(streamKeys.length)
-      expect(run.lanes).toMatchObject({ size: 0, ready: 0, waiting: 0, recalled: 0 })
+      expect(run.lanes).toMatchObject({ size: 0, ready: 0, waitingBytes: 0, recalled: 0 })
     }),
     { numRuns: 500 },
   )

@@ -2,13 +2,20 @@ import { describe, expect, test } from 'vitest'
 import { createLanes, type Lanes } from './lanes.ts'
 
 function lanesOf(...messages: readonly [sequence: number, key?: string][]): Lanes<string> {
-  const lanes = createLanes<string>({ waitingMax: 2, settledMax: 3 })
+  const lanes = createLanes<string>({ waitingBytesMax: 20, settledMax: 3 })
   for (const [sequence, key] of messages) deliver(lanes, sequence, key)
   return lanes
 }
 
 function deliver(lanes: Lanes<string>, sequence: number, key?: string, stamp = `t${sequence}`) {
-  return lanes.arrive({ sequence, stamp, key, reply: `ack.${sequence}.${stamp}`, content: `content ${sequence}` })
+  return lanes.arrive({
+    sequence,
+    stamp,
+    key,
+    reply: `ack.${sequence}.${stamp}`,
+    content: `content ${sequence}`,
+    bytes: 10,
+  })
 }
 
 function takeAll(lanes: Lanes<string>) {
@@ -23,7 +30,7 @@ describe('lanes', () => {
   test('messages without a key and heads of different keys run beside each other, followers wait', () => {
     const lanes = lanesOf([1, 'a'], [2], [3, 'a'], [4, 'b'], [5])
     expect(sequences(takeAll(lanes))).toEqual([1, 2, 4, 5])
-    expect(lanes.waiting).toBe(1)
+    expect(lanes.waitingBytes).toBe(10)
   })
 
   test('the next of a key runs when the one before it is settled', () => {
@@ -39,14 +46,23 @@ describe('lanes', () => {
     if (head) lanes.pause(head, true)
     expect(takeAll(lanes)).toEqual([])
     if (head) lanes.resume(head)
-    expect(sequences(lanes.recall(10))).toEqual([1])
-    deliver(lanes, 1, 'a')
     expect(takeAll(lanes)).toMatchObject([{ sequence: 1, failures: 1 }])
+  })
+
+  test('a paused message keeps its content if there is room, and is called back if there is none', () => {
+    const lanes = lanesOf([1], [2], [3])
+    for (const entry of takeAll(lanes)) {
+      lanes.pause(entry, true)
+      expect(takeAll(lanes)).toEqual([])
+    }
+    for (const entry of [...lanes.entries]) lanes.resume(entry)
+    expect(sequences(takeAll(lanes))).toEqual([1, 2])
+    expect(sequences(lanes.recall(10))).toEqual([3])
   })
 
   test('contents beyond the limit are given up, not their place; they are called back when it is their turn', () => {
     const lanes = lanesOf([1, 'a'], [2, 'a'], [3, 'a'], [4, 'a'])
-    expect(lanes.waiting).toBe(2)
+    expect(lanes.waitingBytes).toBe(20)
     for (const expected of [1, 2, 3]) {
       const [entry] = takeAll(lanes)
       expect(entry?.sequence).toBe(expected)
@@ -60,10 +76,12 @@ describe('lanes', () => {
   })
 
   test('a redelivery of a running message does not run it again and moves where it is acknowledged', () => {
-    const lanes = createLanes<string>({ waitingMax: 2, settledMax: 3 })
-    lanes.arrive({ sequence: 1, stamp: 't', key: undefined, reply: 'first', content: '' })
+    const lanes = createLanes<string>({ waitingBytesMax: 20, settledMax: 3 })
+    lanes.arrive({ sequence: 1, stamp: 't', key: undefined, reply: 'first', content: '', bytes: 0 })
     const [entry] = takeAll(lanes)
-    expect(lanes.arrive({ sequence: 1, stamp: 't', key: undefined, reply: 'second', content: '' })).toBe('known')
+    expect(lanes.arrive({ sequence: 1, stamp: 't', key: undefined, reply: 'second', content: '', bytes: 0 })).toBe(
+      'known',
+    )
     expect(takeAll(lanes)).toEqual([])
     expect(entry?.reply).toBe('second')
   })

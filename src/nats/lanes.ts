@@ -3,11 +3,11 @@
  * they come. Pure state: no clock, no I/O; who keeps the connection asks it and obeys.
  *
  * A message stays here from its first delivery until it is settled, also while it waits for a retry or behind a
- * failing one of its key. Its content need not: out of turn and beyond `waitingMax`, or while a retry is not due, only
- * its place in the order is kept (the server goes on believing that we are at it), and when its turn comes the server
- * is asked to deliver it again. So a key with thousands of messages behind a failing head costs no memory for their
- * contents and keeps no other key from going on, and no later message can overtake one that the server might bring
- * back at any moment, which it could if those behind were handed back and forgotten.
+ * failing one of its key. Its content need not: of those that cannot run now, `waitingBytesMax` are kept; of the
+ * rest only the place in the order (the server goes on believing that we are at it), and when its turn comes the
+ * server is asked to deliver it again. So a key with thousands of messages behind a failing head costs no memory for
+ * their contents and keeps no other key from going on, and no later message can overtake one that the server might
+ * bring back at any moment, which it could if those behind were handed back and forgotten.
  */
 export interface Lanes<Content> {
   /** Every message that is not settled, in the order of arrival. */
@@ -15,8 +15,8 @@ export interface Lanes<Content> {
   readonly size: number
   /** Messages whose turn it is and whose content is here. */
   readonly ready: number
-  /** Contents kept although it is not their turn. */
-  readonly waiting: number
+  /** Bytes of the contents that are kept although they cannot run now. */
+  readonly waitingBytes: number
   /** Messages that were asked for again and have not come. */
   readonly recalled: number
   /**
@@ -55,6 +55,8 @@ export interface Arrival<Content> {
   /** Where this delivery is acknowledged. */
   readonly reply: string
   readonly content: Content
+  /** What the content weighs. */
+  readonly bytes: number
 }
 
 /** A message that is not settled. */
@@ -65,6 +67,7 @@ export interface Entry<Content> {
   /** Where the newest delivery is acknowledged. */
   readonly reply: string
   readonly content: Content | undefined
+  readonly bytes: number
   readonly phase: 'waiting' | 'running' | 'paused'
   readonly failures: number
   readonly isRecalled: boolean
@@ -86,8 +89,8 @@ interface Lane<Content> {
 
 /** Bounds of {@link createLanes}. */
 export interface LaneLimits {
-  /** How many contents are kept out of turn. */
-  readonly waitingMax: number
+  /** How much content is kept that cannot run now. */
+  readonly waitingBytesMax: number
   /** How many settled messages are remembered, for acknowledgements that get lost. */
   readonly settledMax: number
 }
@@ -108,6 +111,7 @@ class OrderedLanes<Content> implements Lanes<Content> {
   readonly #recalled = new Set<State<Content>>()
   readonly #settled = new Map<number, { readonly stamp: string; readonly reply: string }>()
   #gateOpen = true
+  #waitingBytes = 0
 
   constructor(limits: LaneLimits) {
     this.#limits = limits
@@ -122,26 +126,27 @@ class OrderedLanes<Content> implements Lanes<Content> {
   get ready() {
     return this.#ready.size
   }
-  get waiting() {
-    return this.#waiting.size
+  get waitingBytes() {
+    return this.#waitingBytes
   }
   get recalled() {
     return this.#recalled.size
   }
 
-  arrive({ sequence, stamp, key, reply, content }: Arrival<Content>): 'new' | 'known' | 'settled' {
+  arrive({ sequence, stamp, key, reply, content, bytes }: Arrival<Content>): 'new' | 'known' | 'settled' {
     if (this.#settled.get(sequence)?.stamp === stamp) return 'settled'
     const known = this.#entries.get(sequence)
     if (known?.stamp === stamp) {
       known.reply = reply
       this.#setRecalled(known, false)
-      if (known.phase === 'waiting') known.content = content
+      if (known.phase !== 'running') known.content = content
       this.#place(known)
       return 'known'
     }
     // The same sequence with another stamp: the stream was made anew or lost its tail, and the message is gone.
     if (known !== undefined) this.#remove(known)
-    const entry: State<Content> = { sequence, stamp, key, reply, content, phase: 'waiting', failures: 0, isRecalled: false }
+    const start = { phase: 'waiting', failures: 0, isRecalled: false } as const
+    const entry: State<Content> = { sequence, stamp, key, reply, content, bytes, ...start }
     this.#entries.set(sequence, entry)
     this.#enqueue(entry)
     this.#place(entry)
@@ -178,8 +183,8 @@ class OrderedLanes<Content> implements Lanes<Content> {
     const state = this.#current(entry)
     if (state !== undefined) {
       state.phase = 'paused'
-      state.content = undefined
       if (failed) state.failures += 1
+      this.#place(state)
     }
     this.#stopRunning(entry)
   }
@@ -232,15 +237,22 @@ class OrderedLanes<Content> implements Lanes<Content> {
   #place(entry: State<Content>): void {
     this.#ready.delete(entry)
     this.#wanted.delete(entry)
-    this.#waiting.delete(entry)
-    if (entry.phase !== 'waiting') return
-    if (this.#isTurn(entry)) {
+    this.#stopWaiting(entry)
+    if (entry.phase === 'running') return
+    if (entry.phase === 'waiting' && this.#isTurn(entry)) {
       if (entry.content !== undefined) this.#ready.add(entry)
       else if (!entry.isRecalled) this.#wanted.add(entry)
     } else if (entry.content !== undefined) {
-      if (this.#waiting.size < this.#limits.waitingMax) this.#waiting.add(entry)
-      else entry.content = undefined
+      if (this.#waitingBytes + entry.bytes > this.#limits.waitingBytesMax) entry.content = undefined
+      else {
+        this.#waiting.add(entry)
+        this.#waitingBytes += entry.bytes
+      }
     }
+  }
+
+  #stopWaiting(entry: State<Content>): void {
+    if (this.#waiting.delete(entry)) this.#waitingBytes -= entry.bytes
   }
 
   #isTurn(entry: State<Content>): boolean {
@@ -269,7 +281,7 @@ class OrderedLanes<Content> implements Lanes<Content> {
     this.#entries.delete(entry.sequence)
     this.#ready.delete(entry)
     this.#wanted.delete(entry)
-    this.#waiting.delete(entry)
+    this.#stopWaiting(entry)
     this.#setRecalled(entry, false)
     const lane = this.#laneOf(entry)
     if (lane === undefined) return

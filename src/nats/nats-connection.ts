@@ -31,6 +31,19 @@ export interface NatsMessage {
   readonly headers?: NatsHeaders
 }
 
+/**
+ * A message that can be kept. What a client hands over is a view of the chunk that came from the socket, and one small
+ * message that waits for hours would keep all of it.
+ */
+export function holdMessage({ subject, reply, data, headers }: NatsMessage): NatsMessage {
+  return {
+    subject,
+    data: data.slice(),
+    ...(reply !== undefined && { reply }),
+    ...(headers !== undefined && { headers }),
+  }
+}
+
 /** What is used of the headers of a message. */
 export interface NatsHeaders {
   readonly code: number

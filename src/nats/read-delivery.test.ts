@@ -46,7 +46,11 @@ describe('readDelivery', () => {
   })
 
   test('bytes stay bytes', async () => {
-    const { payload, content } = await readDelivery({}, message({ ...envelope, 'content-type': 'application/octet-stream' }), 1)
+    const { payload, content } = await readDelivery(
+      {},
+      message({ ...envelope, 'content-type': 'application/octet-stream' }),
+      1,
+    )
     expect(payload).toBe(content)
     expect(payload).toBeInstanceOf(Uint8Array)
   })
@@ -62,11 +66,16 @@ describe('readDelivery', () => {
     ['another content type', { 'content-type': 'text/plain' }, 'text/plain'],
   ])('refuses a message with %s', async (_, change, reason) => {
     const read = readDelivery({}, message({ ...envelope, ...change }), 1)
-    await expect(read).rejects.toMatchObject({ code: 'POSTCOMMIT_INVALID_DELIVERY', message: expect.stringContaining(reason) })
+    await expect(read).rejects.toMatchObject({
+      code: 'POSTCOMMIT_INVALID_DELIVERY',
+      message: expect.stringContaining(reason),
+    })
   })
 
   test('refuses content that is not the JSON it claims to be', async () => {
-    await expect(readDelivery({}, message(envelope, '{"sku":'), 1)).rejects.toMatchObject({ code: 'POSTCOMMIT_INVALID_DELIVERY' })
+    await expect(readDelivery({}, message(envelope, '{"sku":'), 1)).rejects.toMatchObject({
+      code: 'POSTCOMMIT_INVALID_DELIVERY',
+    })
   })
 
   test('what a parse function throws is a mismatch', async () => {
@@ -83,7 +92,9 @@ describe('readDelivery', () => {
     const headers = fc.dictionary(fc.constantFrom(...Object.keys(envelope), 'x'), fc.string())
     await fc.assert(
       fc.asyncProperty(headers, fc.string(), async (change, text) => {
-        const result = await readDelivery({}, message({ ...envelope, ...change }, text), 1).catch((error: unknown) => error)
+        const result = await readDelivery({}, message({ ...envelope, ...change }, text), 1).catch(
+          (error: unknown) => error,
+        )
         if (result instanceof Error) expect(result).toMatchObject({ code: 'POSTCOMMIT_INVALID_DELIVERY' })
         else expect(result).toHaveProperty('gid')
       }),

@@ -51,10 +51,25 @@ export async function readDelivery<Payload>(
   const key = readKey(header(headers, ENVELOPE.key))
   const payload = await checkPayload(options, id, read.value)
   const sequence = parseAckSubject(message.reply ?? '')?.sequence ?? 0
-  return { id, gid, branch, topic: subject, key, attempt, payload, content: read.content, headers: userHeaders(headers), sequence }
+  return {
+    id,
+    gid,
+    branch,
+    topic: subject,
+    key,
+    attempt,
+    payload,
+    content: read.content,
+    headers: userHeaders(headers),
+    sequence,
+  }
 }
 
-function readIdentity(headers: NatsHeaders | undefined): { readonly id: string; readonly gid: Gid; readonly branch: number } {
+function readIdentity(headers: NatsHeaders | undefined): {
+  readonly id: string
+  readonly gid: Gid
+  readonly branch: number
+} {
   const gid = header(headers, ENVELOPE.gid) ?? invalid(`header ${ENVELOPE.gid} is missing`)
   const branch = header(headers, ENVELOPE.branch) ?? invalid(`header ${ENVELOPE.branch} is missing`)
   const parsed = parseMessageId(`${gid}:${branch}`) ?? invalid(`${ENVELOPE.gid} or ${ENVELOPE.branch} is malformed`)

@@ -42,7 +42,11 @@ export function openRequests(connection: NatsConnectionLike, inbox: string): Req
         return await new Promise<NatsMessage>((resolve, reject) => {
           timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
           waiting.set(reply, { resolve, reject })
-          connection.publish(subject, payload, headers === undefined ? { reply } : { reply, headers: encodeHeaders(headers) })
+          connection.publish(
+            subject,
+            payload,
+            headers === undefined ? { reply } : { reply, headers: encodeHeaders(headers) },
+          )
         })
       } finally {
         clearTimeout(timer)

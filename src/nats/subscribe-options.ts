@@ -43,6 +43,11 @@ export interface CommonSubscribeOptions<Payload> extends PayloadOptions<Payload>
    * of processes.
    */
   readonly ackPendingMax?: number
+  /**
+   * How much content of messages that wait, for a retry or behind one, is kept in memory, bytes, default 33554432.
+   * What is beyond that is delivered once more when it is its turn.
+   */
+  readonly waitingBytesMax?: number
   /** Prefix of the inboxes that the connection may subscribe to; default that of the connection, or `_INBOX`. */
   readonly inboxPrefix?: string
   /** Told of everything that goes wrong and is tried again. The default emits a process warning. */
@@ -83,6 +88,7 @@ export interface CompiledOptions {
   readonly attemptsMax: number
   readonly backOff: BackOff
   readonly deadLetterSubject: string | undefined
+  readonly waitingBytesMax: number
   /** A subject that is this subscription's alone. */
   readonly inboxSubject: string
 }
@@ -115,6 +121,7 @@ export function compileOptions(options: Settings): CompiledOptions {
       capMs: integer('backOff.capMs', options.backOff?.capMs ?? 300_000, 1, 24 * HOUR_MS),
     },
     deadLetterSubject,
+    waitingBytesMax: integer('waitingBytesMax', options.waitingBytesMax ?? 32 * 1024 * 1024, 0, 2 ** 40),
     inboxSubject: `${inboxPrefix(options)}.${randomBytes(12).toString('hex')}`,
   }
 }
@@ -124,13 +131,18 @@ function checkNames({ stream, durable }: Settings, subjects: readonly string[]):
   if (!NAME.test(stream)) throw invalidOptions('stream is not 1 to 128 of A-Z a-z 0-9 _ -')
   if (!NAME.test(durable)) throw invalidOptions('durable is not 1 to 128 of A-Z a-z 0-9 _ -')
   for (const subject of subjects) {
-    const plain = typeof subject === 'string' ? subject.replace(/\.>$/, '.any').replace(/(^|\.)\*(?=\.|$)/g, '$1any') : subject
+    const plain =
+      typeof subject === 'string' ? subject.replace(/\.>$/, '.any').replace(/(^|\.)\*(?=\.|$)/g, '$1any') : subject
     const problem = plain === '>' ? undefined : subjectProblem(plain)
     if (problem !== undefined) throw invalidOptions(`subject ${JSON.stringify(subject)}: ${problem}`)
   }
 }
 
-function checkDeadLetter(subject: string | undefined, subjects: readonly string[], attemptsMax: number | undefined): void {
+function checkDeadLetter(
+  subject: string | undefined,
+  subjects: readonly string[],
+  attemptsMax: number | undefined,
+): void {
   if (subject === undefined) {
     if (attemptsMax === undefined || attemptsMax === Infinity) return
     throw invalidOptions('attemptsMax needs a deadLetter subject: a message is never given up without one')
@@ -146,7 +158,8 @@ function checkDeadLetter(subject: string | undefined, subjects: readonly string[
 export function matches(filter: string, subject: string): boolean {
   const wanted = filter.split('.')
   const tokens = subject.split('.')
-  const covers = (token: string, at: number) => token === '>' || (tokens[at] !== undefined && (token === '*' || token === tokens[at]))
+  const covers = (token: string, at: number) =>
+    token === '>' || (tokens[at] !== undefined && (token === '*' || token === tokens[at]))
   const isOpen = wanted.at(-1) === '>'
   return wanted.every(covers) && (isOpen ? tokens.length >= wanted.length : tokens.length === wanted.length)
 }
@@ -164,7 +177,8 @@ function checkServer(version: string): void {
 /** The clients keep the prefix they were opened with in their options, which their types do not tell. */
 function inboxPrefix({ connection, inboxPrefix: given }: Settings): string {
   const options: unknown = 'options' in connection ? connection.options : undefined
-  const own = typeof options === 'object' && options !== null && 'inboxPrefix' in options ? options.inboxPrefix : undefined
+  const own =
+    typeof options === 'object' && options !== null && 'inboxPrefix' in options ? options.inboxPrefix : undefined
   const prefix = given ?? (typeof own === 'string' && own !== '' ? own : '_INBOX')
   if (!/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(prefix)) throw invalidOptions('inboxPrefix is not a plain subject')
   return prefix

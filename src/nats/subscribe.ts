@@ -1,4 +1,5 @@
 import { attemptMessage } from './attempt.ts'
+import { DurableSubscription } from './durable-subscription.ts'
 import type { SubscribedDelivery } from './read-delivery.ts'
 import {
   compileOptions,
@@ -6,7 +7,7 @@ import {
   type SubscribeOptions,
   type SubscriptionTrouble,
 } from './subscribe-options.ts'
-import { DurableSubscription, type Subscription } from './subscription.ts'
+import type { Subscription } from './subscription.ts'
 
 /**
  * Handles the messages of a stream, each until it is acknowledged: a durable JetStream pull consumer with explicit

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectV2 } from 'nats'
 import { createInbox } from 'postcommit'
-import { subscribe, type NatsConnectionLike } from 'postcommit/nats'
+import { type NatsConnectionLike, subscribe } from 'postcommit/nats'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
@@ -57,7 +57,10 @@ async function expectOnceAndInOrder(total: number) {
 }
 
 const countEffects = async (count: number) =>
-  await eventually(async () => expect((await effects()).length).toBeGreaterThanOrEqual(count), { timeoutMs: 30_000, everyMs: 100 })
+  await eventually(async () => expect((await effects()).length).toBeGreaterThanOrEqual(count), {
+    timeoutMs: 30_000,
+    everyMs: 100,
+  })
 
 describe('a subscriber that is killed', () => {
   test.each(['consumer.before_commit:kill:20', 'consumer.after_commit:kill:20'])(
@@ -102,11 +105,17 @@ describe.each(['@nats-io/transport-node 3', 'nats 2'])('a nats-server that is ki
   test('under load: every effect once, each key in order, by the same subscription', async () => {
     await using server = await privateNats()
     await using broker = await nats(server.url)
-    const v2 = client === 'nats 2' ? await connectV2({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 }) : undefined
+    const v2 =
+      client === 'nats 2'
+        ? await connectV2({ servers: server.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 })
+        : undefined
     const connection: NatsConnectionLike = v2 ?? broker.connection
     const stream = await broker.freshStream('faults')
     const total = 2000
-    await using subscription = await subscribe<{ number: number }, { query(text: string, values: unknown[]): Promise<unknown> }>({
+    await using subscription = await subscribe<
+      { number: number },
+      { query(text: string, values: unknown[]): Promise<unknown> }
+    >({
       connection,
       stream: stream.name,
       durable: 'service',
@@ -127,10 +136,13 @@ describe.each(['@nats-io/transport-node 3', 'nats 2'])('a nats-server that is ki
     await countEffects(total)
     await expectOnceAndInOrder(total)
     await eventually(() => expect(subscription.stats.unsettled).toBe(0), { timeoutMs: 10_000 })
-    await eventually(async () => {
-      const { num_ack_pending, num_pending } = await stream.manager.consumers.info(stream.name, 'service')
-      expect({ num_ack_pending, num_pending }).toEqual({ num_ack_pending: 0, num_pending: 0 })
-    }, { timeoutMs: 10_000 })
+    await eventually(
+      async () => {
+        const { num_ack_pending, num_pending } = await stream.manager.consumers.info(stream.name, 'service')
+        expect({ num_ack_pending, num_pending }).toEqual({ num_ack_pending: 0, num_pending: 0 })
+      },
+      { timeoutMs: 10_000 },
+    )
     await subscription.stop()
     await v2?.close()
   })
