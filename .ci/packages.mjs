@@ -36,8 +36,15 @@ export function installPackages() {
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
     child.once('error', fail)
-    child.once('close', (code) => (code === 0 ? done() : fail(new Error(`npm ci ended with ${code}:\n${output}`))))
+    child.once('close', (code) =>
+      code === 0 ? done() : fail(new Error(`npm ci ended with ${code}:\n${firstLines(output)}`)),
+    )
   })
+}
+
+/** npm says first what is wrong, and then much about itself. */
+function firstLines(output) {
+  return output.split('\n').slice(0, 20).join('\n')
 }
 
 function readPackages(file) {
