@@ -9,7 +9,7 @@ const POLICY = '/usr/sbin/policy-rc.d'
 const RETRY_AFTER_MS = 3_600_000
 const APT_TIMEOUT_MS = 150_000
 /** An unreachable mirror must not hold up a demo that can do without. */
-const APT = ['-q', '-o', 'Acquire::http::Timeout=20', '-o', 'Acquire::Retries=1']
+const APT = ['-q', '-o', 'Acquire::http::Timeout=20', '-o', 'Acquire::Retries=1', '-o', 'DPkg::Lock::Timeout=60']
 
 /** Where package managers put it; Debian's folder is not on everybody's PATH. */
 const USUAL_FOLDERS = ['/usr/sbin', '/usr/local/bin', '/opt/homebrew/bin']
