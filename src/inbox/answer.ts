@@ -10,7 +10,7 @@ export interface Answer {
 }
 
 /** Says on a 204 that the message had taken effect before. */
-export const OUTCOME_HEADER = 'postcommit-outcome'
+const OUTCOME_HEADER = 'postcommit-outcome'
 
 /** The message has taken effect, now or before. */
 export function confirmed(duplicate: boolean): Answer {

@@ -22,7 +22,7 @@ export interface ConsumerConfig {
 }
 
 /** An error that the JetStream API answered. */
-export class JetStreamError extends Error {
+class JetStreamError extends Error {
   override readonly name = 'JetStreamError'
   /** `err_code` of the answer: 10014 no such consumer, 10059 no such stream. */
   readonly code: number

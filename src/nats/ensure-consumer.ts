@@ -21,7 +21,7 @@ export interface WantedConsumer {
 }
 
 /** What a consumer is made with where nothing else was asked for. */
-export const CONSUMER_DEFAULTS = { ackWaitMs: 15_000, ackPendingMax: 4096 } as const
+const CONSUMER_DEFAULTS = { ackWaitMs: 15_000, ackPendingMax: 4096 } as const
 
 /**
  * Finds the durable consumer, or makes it.
@@ -53,7 +53,7 @@ async function findOrMake(requests: Requests, wanted: WantedConsumer): Promise<C
 }
 
 /** Why a subscription cannot use a consumer, or undefined if it can. */
-export function consumerProblem(found: ConsumerConfig, wanted: WantedConsumer): string | undefined {
+function consumerProblem(found: ConsumerConfig, wanted: WantedConsumer): string | undefined {
   if (found.isPush) return 'it is a push consumer'
   if (found.ackPolicy !== 'explicit') return `its ack_policy is ${found.ackPolicy}, not explicit`
   if (found.deliveriesMax !== -1)

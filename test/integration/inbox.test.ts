@@ -1,7 +1,8 @@
 import { Kysely, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
-import { createInbox, type InboxDelivery, type InboxResult, PostcommitError } from 'postcommit'
+import { createInbox, handler, type InboxDelivery, type InboxResult, PostcommitError } from 'postcommit'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { database, type TestDatabase } from '../support/database.ts'
 import { createFaultProxy } from '../support/fault-proxy.ts'
 
@@ -22,9 +23,14 @@ beforeEach(async () => {
   await db.pool.query('truncate effect, parent, child, postcommit.barrier')
 })
 
-const delivery = (gid: string, content: string | Uint8Array = '{}', branch = 1): InboxDelivery => ({ gid, branch, content })
+const delivery = (gid: string, content: string | Uint8Array = '{}', branch = 1): InboxDelivery => ({
+  gid,
+  branch,
+  content,
+})
 const effects = async () => (await db.pool.query<{ id: string }>('select id from effect')).rows.map(({ id }) => id)
-const receipts = async () => (await db.pool.query('select gid, branch, op, barrier_id from postcommit.barrier order by 1, 2, 4')).rows
+const receipts = async () =>
+  (await db.pool.query('select gid, branch, op, barrier_id from postcommit.barrier order by 1, 2, 4')).rows
 
 type Run = (statement: string, values?: unknown[]) => Promise<unknown>
 type Once = <T>(delivery: InboxDelivery, work: (run: Run) => Promise<T> | T) => Promise<InboxResult<T>>
@@ -177,7 +183,9 @@ describe('purge', () => {
     const inbox = createInbox({ db: db.pool, consumer: 'stock' })
     await inbox.once(delivery('old'), () => undefined)
     await createInbox({ db: db.pool, consumer: 'mail' }).once(delivery('old'), () => undefined)
-    await db.pool.query("insert into postcommit.barrier (gid, branch, op, reason) values ('old', '', 'commit', 'commit')")
+    await db.pool.query(
+      "insert into postcommit.barrier (gid, branch, op, reason) values ('old', '', 'commit', 'commit')",
+    )
     await db.pool.query("update postcommit.barrier set created_at = clock_timestamp() - interval '2 days'")
     await inbox.once(delivery('new'), () => undefined)
     expect(await inbox.purge({ olderThanMs: 24 * 3_600_000 })).toBe(1)
@@ -202,11 +210,34 @@ describe('purge', () => {
 
 describe('createInbox', () => {
   test.each(['', 'a b', 'x'.repeat(65)])('refuses consumer %j', (consumer) => {
-    expect(() => createInbox({ db: db.pool, consumer })).toThrow(expect.objectContaining({ code: 'POSTCOMMIT_INVALID_OPTIONS' }))
+    expect(() => createInbox({ db: db.pool, consumer })).toThrow(
+      expect.objectContaining({ code: 'POSTCOMMIT_INVALID_OPTIONS' }),
+    )
   })
 
   test('a delivery with an impossible gid is refused before anything is written', async () => {
     const inbox = createInbox({ db: db.pool, consumer: 'stock' })
     expect(await code(inbox.once(delivery('../etc'), () => undefined))).toBe('POSTCOMMIT_INVALID_GID')
+  })
+})
+
+describe('a handler over an inbox', () => {
+  test('takes effect of a call once, in the transaction that it is given', async () => {
+    const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: db.pool }) })
+    const place = handler({
+      secrets: 'unsigned',
+      schema: z.object({ id: z.string() }),
+      inbox: createInbox({ db: kysely, consumer: 'stock' }),
+      // The types of both arguments come from the schema and the inbox.
+      handle: ({ payload }, tx) => tx.insertInto('effect').values({ id: payload.id }).execute(),
+    })
+    const call = (id: string, body: unknown) => {
+      const headers = { 'content-type': 'application/json', 'webhook-id': id }
+      return place.fetch(new Request('http://stock/', { method: 'POST', headers, body: JSON.stringify(body) }))
+    }
+    const replies = [await call('g1:1', { id: 'a' }), await call('g1:1', { id: 'a' }), await call('g1:1', { id: 'b' })]
+    expect(replies.map(({ status }) => status)).toEqual([204, 204, 409])
+    expect(replies.map(({ headers }) => headers.get('postcommit-outcome'))).toEqual([null, 'duplicate', null])
+    expect(await effects()).toEqual(['a'])
   })
 })
