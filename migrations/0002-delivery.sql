@@ -40,6 +40,8 @@ create index delivery_due on postcommit.delivery (destination, due_at, id) where
 -- Is there an earlier row of this key that is not settled? Also finds the next row to release.
 create index delivery_head on postcommit.delivery (destination, key, id)
   where key is not null and state in ('pending', 'held', 'dead');
+-- Which keys wait? Small: only rows that were found behind another. For the sweep of releaseHeld.
+create index delivery_held on postcommit.delivery (destination, key, id) where state = 'held';
 create index delivery_dead on postcommit.delivery (id) where state = 'dead';
 create index delivery_owner on postcommit.delivery (lease_owner) where lease_owner is not null;
 create index delivery_gid on postcommit.delivery (gid);

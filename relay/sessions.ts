@@ -33,6 +33,15 @@ export async function openSession(
 export const READER_OPTIONS =
   '-c plan_cache_mode=force_custom_plan -c synchronous_commit=off -c idle_in_transaction_session_timeout=60000'
 
+/**
+ * What the dispatcher's sessions need. Its statements touch a few rows by index, whatever the size of the table, and
+ * run hundreds of times a second: planning one anew takes as long as running it, a plan made while the table was small
+ * reads all of it later, and compiling one (JIT) takes 30 ms. Measured with all four: 27,000 claims and results a second,
+ * with the defaults 6,000.
+ */
+export const DISPATCHER_OPTIONS =
+  '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off'
+
 const CLOSE_MS = 1000
 
 /** Ends a connection, and gives up waiting if the other side is not there to see it. */

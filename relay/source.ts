@@ -9,7 +9,7 @@ import { join, type Membership } from './membership/membership.ts'
 import { refreshBacklog } from './observe/backlog.ts'
 import type { Metrics } from './observe/metrics.ts'
 import { type ShardPublisher, startShardPublisher } from './publisher/shard-publisher.ts'
-import { closeSession, openSession, READER_OPTIONS, type SessionConfig } from './sessions.ts'
+import { closeSession, DISPATCHER_OPTIONS, openSession, READER_OPTIONS, type SessionConfig } from './sessions.ts'
 import { releaseShard } from './store/release-shard.ts'
 import { takeShard } from './store/take-shard.ts'
 import { WakeSignal } from './wake-signal.ts'
@@ -79,6 +79,7 @@ export function serveSource(options: SourceOptions): Source {
     query_timeout: QUERY_TIMEOUT_MS,
     max: 6,
     ...options.database,
+    options: [options.database.options, DISPATCHER_OPTIONS].filter(Boolean).join(' '),
   })
   pool.on('error', (error) => log.warn({ source, error: error.message }, 'an idle connection was lost'))
   const lanes = new Map<number, Lane>()

@@ -38,7 +38,7 @@ function outcomeOf(verdict: PublishVerdict, subject: string): Outcome {
       return { kind: 'refused', error: verdict.error, status: verdict.status }
     case 'no-stream':
       // Of this subject, not of the broker: the others must not wait for it, so the breaker must not see it.
-      return { kind: 'failed', error: `no stream takes ${subject}`, status: 503 }
+      return { kind: 'failed', error: `no stream takes ${subject}`, status: 503, ofMessage: true }
     case 'outage':
       return { kind: 'unavailable', error: verdict.error, retryAfterMs: UNAVAILABLE_MS }
   }

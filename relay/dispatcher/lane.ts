@@ -1,63 +1,117 @@
+import type { Logger } from 'pino'
+import { failpoint } from 'postcommit/protocol'
 import type { Delivery, Destination } from '../destinations/destination.ts'
+import { Breaker, type BreakerState, type CallResult } from '../engine/breaker.ts'
+import { errorText } from '../engine/error-text.ts'
 import type { Outcome } from '../engine/outcome.ts'
-import { Breaker, type BreakerState } from '../engine/breaker.ts'
 import type { RetryPolicy } from '../engine/settle.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import type { ClaimedDelivery } from '../store/claim-due.ts'
+import { readDelivery } from './read-delivery.ts'
 
-const STATES: Record<BreakerState, number> = { closed: 0, 'half-open': 1, open: 2 }
+/** What a lane reports to. */
+export interface LaneOptions {
+  readonly source: string
+  readonly metrics: Metrics
+  readonly log: Logger
+}
+
+const GAUGE: Record<BreakerState, number> = { closed: 0, 'half-open': 1, open: 2 }
 
 /** One destination's share of the dispatcher: its slots and its breaker, so that a slow one slows nobody else. */
 export class Lane {
   readonly policy: RetryPolicy
   readonly #destination: Destination
+  readonly #options: LaneOptions
   readonly #breaker = new Breaker()
-  readonly #metrics: Metrics
+  #shown: BreakerState | undefined
   #running = 0
+  #probing = 0
 
-  constructor(destination: Destination, metrics: Metrics) {
+  constructor(destination: Destination, options: LaneOptions) {
     this.#destination = destination
-    this.#metrics = metrics
+    this.#options = options
     this.policy = { attemptsMax: destination.attemptsMax, backOff: destination.backOff }
     this.#show()
   }
 
-  /** How many deliveries could be started now. */
+  /** How many deliveries may be started now. */
   free(nowMs: number): number {
-    const allowed = this.#breaker.allow(this.#destination.concurrency, nowMs)
-    return Math.max(0, allowed - this.#running)
+    const slots = this.#destination.concurrency - this.#running
+    const allowed = this.#breaker.allow(slots, nowMs)
+    this.#show()
+    return Math.max(0, this.#breaker.state === 'half-open' ? allowed - this.#probing : allowed)
   }
 
-  /** When its breaker lets a call through again, if it is open. */
+  /** When its breaker lets a call through again, if it is open: milliseconds from now. */
   reopensInMs(nowMs: number): number | undefined {
     return this.#breaker.reopensInMs(nowMs)
   }
 
-  async deliver(delivery: Delivery, signal: AbortSignal): Promise<Outcome> {
+  /** Makes one attempt. Never rejects: what goes wrong here is an outcome too. */
+  async deliver(row: ClaimedDelivery, signal: AbortSignal): Promise<Outcome> {
+    const probe = this.#breaker.state === 'half-open' ? 1 : 0
+    const { openings } = this.#breaker
     this.#running += 1
+    this.#probing += probe
     try {
-      const outcome = await this.#destination.deliver(delivery, signal)
-      this.#breaker.record(verdictOf(outcome), performance.now(), Math.random())
-      this.#show()
+      const outcome = await this.#attempt(row, signal)
+      // A call from before the breaker opened tells what was known then, and must not pass for the probe.
+      if (openings === this.#breaker.openings) {
+        this.#breaker.record(resultOf(outcome), performance.now(), Math.random())
+        this.#show()
+      }
       return outcome
     } finally {
       this.#running -= 1
+      this.#probing -= probe
+    }
+  }
+
+  async #attempt(row: ClaimedDelivery, signal: AbortSignal): Promise<Outcome> {
+    const delivery = this.#read(row)
+    if ('kind' in delivery) return delivery
+    try {
+      const outcome = await this.#destination.deliver(delivery, signal)
+      failpoint('dispatcher.after_response')
+      return outcome.kind === 'confirmed' ? outcome : { ...outcome, error: errorText(outcome.error) }
+    } catch (error) {
+      return { kind: 'failed', error: textOf(error) }
+    }
+  }
+
+  #read(row: ClaimedDelivery): Delivery | Extract<Outcome, { kind: 'refused' }> {
+    try {
+      return readDelivery(this.#options.source, row)
+    } catch (error) {
+      return { kind: 'refused', error: textOf(error) }
     }
   }
 
   #show(): void {
-    this.#metrics.breaker.set({ destination: this.#destination.name }, STATES[this.#breaker.state])
+    const { state } = this.#breaker
+    if (state === this.#shown) return
+    const { source, metrics, log } = this.#options
+    const destination = this.#destination.name
+    metrics.breaker.set({ source, destination }, GAUGE[state])
+    if (state === 'open') log.warn({ source, destination }, 'a destination is away; it is called again later')
+    if (state === 'closed' && this.#shown !== undefined) log.info({ source, destination }, 'a destination is back')
+    this.#shown = state
   }
 }
 
-function verdictOf(outcome: Outcome): 'ok' | 'failed' | 'away' {
+function resultOf(outcome: Outcome): CallResult {
   switch (outcome.kind) {
     case 'confirmed':
     case 'refused':
       return 'ok'
     case 'failed':
-      // A 4xx is about the message; the destination itself is there and answers.
-      return outcome.status !== undefined && outcome.status < 500 ? 'ok' : 'failed'
+      return outcome.ofMessage === true ? 'ok' : 'failed'
     case 'unavailable':
       return 'away'
   }
+}
+
+function textOf(error: unknown): string {
+  return errorText(error instanceof Error ? error.message : String(error))
 }

@@ -2,81 +2,125 @@ import type pg from 'pg'
 import type { Logger } from 'pino'
 import { failpoint } from 'postcommit/protocol'
 import type { Metrics } from '../observe/metrics.ts'
-import { recordSettlements, type SettledDelivery } from '../store/record-settlements.ts'
+import { type Recorded, recordSettlements, type SettledDelivery } from '../store/record-settlements.ts'
+import { type OrderingKey, releaseSuccessors } from '../store/release-successors.ts'
+import { inTransaction } from '../store/transaction.ts'
 
 /** What results are written with. */
 export interface RecorderOptions {
   readonly source: string
   readonly pool: pg.Pool
+  /** Who is named as the actor of failed attempts. */
   readonly relayId: () => string | undefined
   readonly metrics: Metrics
   readonly log: Logger
-  readonly onRecorded: () => void
+  /** Called when results have been written, or found to be no longer ours to write. */
+  readonly onRecorded: (results: readonly Result[]) => void
 }
 
 /** A settled delivery, and where it went. */
-export type Result = SettledDelivery & { readonly destination: string }
+export interface Result extends SettledDelivery {
+  readonly destination: string
+  readonly key: string | null
+}
 
 const BATCH_MAX = 500
-const RETRY_MS = 250
+const GAP_MS = 4
+const RETRY_FIRST_MS = 100
+const RETRY_CAP_MS = 2000
 
 /**
- * Writes results in batches: whatever has gathered while the last batch was being written. Under load batches grow by
- * themselves, without it a result is written at once. While the database is away results wait here; if their claims
- * have run out by then the rows are delivered again, which the receiver's inbox absorbs.
+ * Writes results in batches, one commit each. A result that comes alone is written at once; under load those of a few
+ * milliseconds go together, which costs a quarter of writing each. While the database is away results wait here; if
+ * their claims have run out by then the rows are delivered again, which the receiver's inbox absorbs.
  */
 export class Recorder {
   readonly #options: RecorderOptions
   #waiting: Result[] = []
   #writing: Promise<void> | undefined
+  #wroteAt = Number.NEGATIVE_INFINITY
   #givenUp = false
 
   constructor(options: RecorderOptions) {
     this.#options = options
   }
 
-  add(result: Result): void {
-    this.#waiting.push(result)
-    this.#writing ??= this.#write()
+  /** How many results are not written yet. */
+  get backlog(): number {
+    return this.#waiting.length
   }
 
-  /** Writes what is left, for at most `ms`. */
+  add(result: Result): void {
+    this.#waiting.push(result)
+    this.#writing ??= this.#writeAll().finally(() => {
+      this.#writing = undefined
+    })
+  }
+
+  /** Writes what is left, for at most `ms`; what cannot be written by then is forgotten. */
   async stop(ms: number): Promise<void> {
-    const timer = setTimeout(() => {
-      this.#givenUp = true
-    }, ms)
-    await this.#writing
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms)
+    })
+    await Promise.race([this.#writing, late])
+    this.#givenUp = true
     clearTimeout(timer)
   }
 
-  async #write(): Promise<void> {
-    // One turn of the event loop: the answers that came in together are written together.
-    await new Promise((resolve) => setImmediate(resolve))
+  async #writeAll(): Promise<void> {
+    let retryMs = RETRY_FIRST_MS
     while (this.#waiting.length > 0 && !this.#givenUp) {
+      await pause(this.#wroteAt + GAP_MS - performance.now())
       const batch = this.#waiting.splice(0, BATCH_MAX)
+      this.#wroteAt = performance.now()
       try {
-        await this.#record(batch)
+        this.#recorded(batch, await this.#write(batch))
+        retryMs = RETRY_FIRST_MS
       } catch (error) {
         const { log, source } = this.#options
         log.warn({ source, error: error instanceof Error ? error.message : String(error) }, 'cannot write results')
         this.#waiting.unshift(...batch)
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+        await pause(retryMs)
+        retryMs = Math.min(RETRY_CAP_MS, retryMs * 2)
       }
     }
-    this.#writing = undefined
   }
 
-  async #record(batch: readonly Result[]): Promise<void> {
-    const { pool, source, metrics, onRecorded } = this.#options
-    const recorded = await recordSettlements(pool, this.#options.relayId() ?? 'a former relay', batch)
-    failpoint('dispatcher.after_record')
-    const results = new Map(batch.map((result) => [result.id, result]))
-    for (const { id, ageMs } of recorded) {
-      const result = results.get(id)
-      if (result?.settlement.event !== 'confirmed') continue
-      metrics.commitToConfirm.observe({ source, destination: result.destination }, ageMs / 1000)
-    }
-    if (recorded.length < batch.length) metrics.fencedWrites.inc({ source }, batch.length - recorded.length)
-    onRecorded()
+  async #write(batch: readonly Result[]): Promise<readonly Recorded[]> {
+    const { pool, relayId } = this.#options
+    const actor = `relay ${relayId() ?? 'that has left'}`
+    const keys = batch.flatMap(confirmedKey)
+    if (keys.length === 0) return await recordSettlements(pool, actor, batch)
+    return await inTransaction(pool, async (client) => {
+      const recorded = await recordSettlements(client, actor, batch)
+      await releaseSuccessors(client, keys)
+      return recorded
+    })
   }
+
+  #recorded(batch: readonly Result[], recorded: readonly Recorded[]): void {
+    failpoint('dispatcher.after_record')
+    const { source, metrics, log, onRecorded } = this.#options
+    const ages = new Map(recorded.map(({ id, ageMs }) => [id, ageMs]))
+    for (const { id, destination, settlement } of batch) {
+      const ageMs = ages.get(id)
+      if (ageMs === undefined || settlement.event !== 'confirmed') continue
+      metrics.commitToConfirm.observe({ source, destination }, ageMs / 1000)
+    }
+    const fenced = batch.length - ages.size
+    if (fenced > 0) {
+      metrics.fencedWrites.inc({ source }, fenced)
+      log.warn({ source, deliveries: fenced }, 'fenced: these deliveries belong to another relay by now')
+    }
+    onRecorded(batch)
+  }
+}
+
+function confirmedKey({ destination, key, settlement }: Result): OrderingKey[] {
+  return key !== null && settlement.event === 'confirmed' ? [{ destination, key }] : []
+}
+
+async function pause(ms: number): Promise<void> {
+  if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms))
 }

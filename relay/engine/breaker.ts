@@ -1,37 +1,51 @@
 /** Whether a destination is being called. */
 export type BreakerState = 'closed' | 'half-open' | 'open'
 
+/** What a call says about its destination: it works, it fails, or it cannot be reached or asked for a pause. */
+export type CallResult = 'ok' | 'failed' | 'away'
+
 const WINDOW_MS = 30_000
 const CALLS_MIN = 20
 const AWAY_IN_A_ROW = 5
-const OPEN_FIRST_MS = 500
+const OPEN_FIRST_MS = 1000
 const OPEN_CAP_MS = 60_000
 
 /**
  * Stops calling a destination that is away, and finds out by single calls when it is back. Time is handed in as
- * monotonic milliseconds, chance as a number in [0, 1).
+ * monotonic milliseconds, chance as a number in [0, 1); it has no clock of its own.
  *
- * Opens after five unavailable answers in a row, or when at least half of twenty or more calls within 30 s failed.
- * The first pause is short, so that a destination that was only restarted is found within a second; it doubles with
- * every probe that fails.
+ * Opens after five calls in a row that found nobody, after twenty in a row that failed, or when at least half of twenty
+ * or more calls within 30 s failed. The first pause is half a second to one, so that a destination that was only
+ * restarted is found again soon; it doubles with every probe that fails, up to a minute.
  */
 export class Breaker {
   #state: BreakerState = 'closed'
-  #windowFrom = 0
+  #windowFrom = Number.NEGATIVE_INFINITY
   #calls = 0
   #failures = 0
+  #failuresInARow = 0
   #awayInARow = 0
+  #openings = 0
   #openMs = OPEN_FIRST_MS
   #openUntil = 0
 
-  /** How many calls may be started now, out of `free`. */
-  allow(free: number, nowMs: number): number {
+  get state(): BreakerState {
+    return this.#state
+  }
+
+  /** How often it has opened: a call that was begun before the last time says nothing about now. */
+  get openings(): number {
+    return this.#openings
+  }
+
+  /** How many calls may be under way now, out of `slots`. An open breaker becomes half-open when its time has come. */
+  allow(slots: number, nowMs: number): number {
     if (this.#state === 'open' && nowMs >= this.#openUntil) this.#state = 'half-open'
     switch (this.#state) {
       case 'closed':
-        return free
+        return slots
       case 'half-open':
-        return Math.min(1, free)
+        return Math.min(1, slots)
       case 'open':
         return 0
     }
@@ -42,12 +56,23 @@ export class Breaker {
     return this.#state === 'open' ? Math.max(0, this.#openUntil - nowMs) : undefined
   }
 
-  get state(): BreakerState {
-    return this.#state
+  /** Learns from a call. */
+  record(result: CallResult, nowMs: number, random: number): void {
+    switch (this.#state) {
+      case 'closed':
+        this.#count(result, nowMs)
+        if (this.#isTooMuch()) this.#open(nowMs, random)
+        break
+      case 'half-open':
+        if (result === 'ok') this.#close()
+        else this.#open(nowMs, random)
+        break
+      case 'open':
+        break
+    }
   }
 
-  /** Learns from an outcome. */
-  record(result: 'ok' | 'failed' | 'away', nowMs: number, random: number): void {
+  #count(result: CallResult, nowMs: number): void {
     if (nowMs - this.#windowFrom > WINDOW_MS) {
       this.#windowFrom = nowMs
       this.#calls = 0
@@ -55,28 +80,27 @@ export class Breaker {
     }
     this.#calls += 1
     if (result !== 'ok') this.#failures += 1
+    this.#failuresInARow = result === 'ok' ? 0 : this.#failuresInARow + 1
     this.#awayInARow = result === 'away' ? this.#awayInARow + 1 : 0
-    if (this.#state === 'half-open') {
-      if (result === 'ok') this.#close()
-      else this.#open(nowMs, random)
-    } else if (this.#state === 'closed' && this.#isTooMuch()) this.#open(nowMs, random)
   }
 
   #isTooMuch(): boolean {
     const failing = this.#calls >= CALLS_MIN && this.#failures * 2 >= this.#calls
-    return failing || this.#awayInARow >= AWAY_IN_A_ROW
+    // At ten thousand good calls a second half of the window would take half a minute to fail.
+    return failing || this.#failuresInARow >= CALLS_MIN || this.#awayInARow >= AWAY_IN_A_ROW
   }
 
   #open(nowMs: number, random: number): void {
     this.#state = 'open'
+    this.#openings += 1
     this.#openUntil = nowMs + this.#openMs * (0.5 + random / 2)
     this.#openMs = Math.min(OPEN_CAP_MS, this.#openMs * 2)
   }
 
   #close(): void {
     this.#state = 'closed'
-    this.#calls = 0
-    this.#failures = 0
+    this.#windowFrom = Number.NEGATIVE_INFINITY
+    this.#failuresInARow = 0
     this.#awayInARow = 0
     this.#openMs = OPEN_FIRST_MS
   }

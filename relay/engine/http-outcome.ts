@@ -32,15 +32,18 @@ export function readHttpAnswer(answer: HttpAnswer): Outcome {
     return { kind: 'unavailable', error, status, ...(retryAfterMs !== undefined && { retryAfterMs }) }
   }
   if (status >= 300 && status < 400) return { kind: 'failed', error: `${error}; redirects are not followed`, status }
-  if (status >= 400 && status < 500 && answer.attempts + 1 >= answer.permanentAttemptsMax) {
-    return { kind: 'refused', error: `${error} ${answer.attempts + 1} times`, status }
+  const asked = retryAfterMs !== undefined && { retryAfterMs }
+  if (status < 400 || status >= 500) return { kind: 'failed', error, status, ...asked }
+  if (answer.attempts + 1 < answer.permanentAttemptsMax) {
+    return { kind: 'failed', error, status, ofMessage: true, ...asked }
   }
-  return { kind: 'failed', error, status, ...(retryAfterMs !== undefined && { retryAfterMs }) }
+  return { kind: 'refused', error: `${error}, after ${answer.attempts} attempts before`, status }
 }
 
 /** Seconds or an HTTP date; at most an hour; undefined if it is neither. */
 export function readRetryAfter(value: string | undefined, nowMs: number): number | undefined {
-  if (value === undefined) return undefined
-  const ms = /^\d{1,9}$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - nowMs
+  const text = value?.trim() ?? ''
+  // Date.parse takes "1.5" and "-5" for dates of its own; an HTTP date begins with the day of the week.
+  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : /^[A-Z][a-z]{2}/.test(text) ? Date.parse(text) - nowMs : NaN
   return Number.isNaN(ms) ? undefined : Math.min(RETRY_AFTER_CAP_MS, Math.max(0, ms))
 }

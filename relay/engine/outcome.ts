@@ -9,6 +9,8 @@ export type Outcome =
       readonly status?: number
       /** What the destination asked for, milliseconds. */
       readonly retryAfterMs?: number
+      /** It is about this message alone; that the destination works is not in doubt, and its breaker stays closed. */
+      readonly ofMessage?: boolean
     }
   /** It never will: trying again cannot help. */
   | { readonly kind: 'refused'; readonly error: string; readonly status?: number }

@@ -41,16 +41,18 @@ export function settle(outcome: Outcome, attempts: number, policy: RetryPolicy, 
     case 'failed': {
       const failed = attempts + 1
       if (failed >= policy.attemptsMax) return { event: 'dead', error: outcome.error, status, attempts: failed }
-      const dueInMs = Math.max(backOffMs(policy.backOff, failed, random), askedPause(outcome.retryAfterMs))
+      const dueInMs = Math.max(backOffMs(policy.backOff, failed, random), pauseAskedMs(outcome.retryAfterMs))
       return { event: 'failed', error: outcome.error, status, attempts: failed, dueInMs }
     }
     case 'unavailable': {
-      const dueInMs = outcome.retryAfterMs === undefined ? UNAVAILABLE_PAUSE_MS : askedPause(outcome.retryAfterMs)
+      // Never at once, whatever was asked for: it is the breaker that sets the pace, and it counts calls, not rows.
+      const pauseMs = Math.round(UNAVAILABLE_PAUSE_MS * (0.5 + random / 2))
+      const dueInMs = Math.max(pauseMs, pauseAskedMs(outcome.retryAfterMs))
       return { event: 'unavailable', error: outcome.error, status, attempts, dueInMs }
     }
   }
 }
 
-function askedPause(retryAfterMs: number | undefined): number {
-  return Math.min(RETRY_AFTER_CAP_MS, Math.max(0, retryAfterMs ?? 0))
+function pauseAskedMs(retryAfterMs = 0): number {
+  return Math.round(Math.min(RETRY_AFTER_CAP_MS, Math.max(0, retryAfterMs)))
 }

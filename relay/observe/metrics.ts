@@ -65,7 +65,7 @@ export function createMetrics() {
     breaker: new Gauge({
       name: 'postcommit_breaker_state',
       help: 'Circuit breaker of a destination: 0 closed, 1 half-open, 2 open.',
-      labelNames: ['destination'] as const,
+      labelNames: ['source', 'destination'] as const,
       registers,
     }),
     leaseHeld: new Gauge({

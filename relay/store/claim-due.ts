@@ -20,20 +20,39 @@ export interface FreeSlots {
   readonly free: number
 }
 
+/** What a claim found. */
+export interface Claimed {
+  readonly deliveries: readonly ClaimedDelivery[]
+  /** Due rows that were found behind an earlier row of their key and put aside. */
+  readonly held: number
+}
+
 /**
  * Claims the oldest due deliveries of several destinations, for each as many as can be sent at once.
  *
- * SKIP LOCKED lets any number of relays claim side by side. A claim is a token and a due time after which the row is
- * simply due again, so a claim of a process that vanished needs no sweep.
+ * `due`: SKIP LOCKED lets any number of relays claim side by side. A claim is a token and a due time after which the
+ * row is simply due again, so a claim of a process that vanished needs no sweep. The comparison is with
+ * statement_timestamp(), which cannot change during the scan: clock_timestamp() can, so PostgreSQL would not use it as
+ * an index condition and would read past every row that is due later. A relay that has been buried claims nothing: rows
+ * in the name of nobody would wait until their claim runs out.
  *
- * Order per key: a row is claimed only if no earlier row of its destination and key is unsettled, dead ones included.
- * That the earlier row is visible by now is the commit's doing: it holds the lock of the key until COMMIT, so ids of a
- * key rise in the order of commits. Rows found behind another become `held`; otherwise the thousand followers of a
- * failing head would be scanned again at every claim. They are released when their head settles, or by `releaseHeld`.
+ * `judged`: order per key. A row is claimed only if no earlier row of its destination and key is unsettled, dead ones
+ * included. That the earlier row is visible by now is the commit's doing: it holds the lock of the key until COMMIT, so
+ * ids of a key rise in the order of commits.
  *
- * A relay that has been buried claims nothing: rows in the name of nobody would wait until their claim runs out.
+ * `blocked`, `held`: rows found behind another become `held`; otherwise the thousand followers of a failing head would
+ * be scanned again at every claim. A row may only become held while its predecessor is certain to be there still: the
+ * lock on it keeps it from settling until this commits, and a predecessor that has just settled fails the state
+ * condition when the lock is taken on its newest version. Without the lock the head could settle and look for its
+ * successor a moment before the successor is held, and nobody would ever release it. Nothing here waits for a lock, so
+ * nothing here can deadlock. `heads` counts `blocked` so that heads are locked as predecessors before they are claimed:
+ * the other way round the statement would trip over its own update.
  *
- * Plan, per destination: index scan on delivery_due, stopped by LIMIT; for keyed rows one probe of delivery_head.
+ * @param depth - how many due rows to look at if that is more than are free: digs through followers faster
+ *
+ * Plan, 100,000 rows of which 40,000 unsettled, 4 destinations of 32 free slots: Index Scan on delivery_due with both
+ * conditions, stopped by LIMIT; for keyed rows an Index Only Scan of delivery_head; the update by primary key: 3.1 ms,
+ * of which 2.2 ms write the 128 claims. Nothing due: 0.06 ms (with clock_timestamp(), 19 ms: 40,000 rows filtered).
  */
 export async function claimDue(
   client: Queryable,
@@ -41,33 +60,59 @@ export async function claimDue(
   token: string,
   leaseMs: number,
   slots: readonly FreeSlots[],
-): Promise<readonly ClaimedDelivery[]> {
-  const { rows } = await client.query<ClaimedDelivery & { claimed: boolean }>({
+  depth = 0,
+): Promise<Claimed> {
+  const { rows } = await client.query<Row>({
     name: 'postcommit_claim_due',
     text: `with due as materialized (
-  select picked.id, picked.destination, picked.key,
-    picked.key is not null and exists (
-      select 1 from postcommit.delivery earlier
-      where earlier.destination = picked.destination and earlier.key = picked.key and earlier.id < picked.id
-        and earlier.state in ('pending', 'held', 'dead')
-    ) as behind
+  select picked.*, slot.free
   from (select from postcommit.relay where id = $1::bigint) alive
   cross join unnest($4::text[], $5::int[]) as slot (destination, free)
   cross join lateral (
-    select id, destination, key from postcommit.delivery
-    where destination = slot.destination and state = 'pending' and due_at <= clock_timestamp()
-    order by due_at, id limit slot.free
+    select id, destination, key, due_at from postcommit.delivery
+    where destination = slot.destination and state = 'pending' and due_at <= statement_timestamp()
+    order by due_at, id limit greatest(slot.free, $6::int)
     for update skip locked
   ) picked
+), judged as materialized (
+  select due.*, due.key is not null and exists (
+    select from postcommit.delivery earlier
+    where earlier.destination = due.destination and earlier.key = due.key and earlier.id < due.id
+      and earlier.state in ('pending', 'held', 'dead')
+  ) as behind
+  from due
+), blocked as materialized (
+  select judged.id from judged cross join lateral (
+    select from postcommit.delivery earlier
+    where earlier.destination = judged.destination and earlier.key = judged.key and earlier.id < judged.id
+      and earlier.state in ('pending', 'held', 'dead')
+    order by earlier.id limit 1
+    for no key update skip locked
+  ) predecessor
+  where judged.behind
 ), held as (
   update postcommit.delivery d set state = 'held', lease_token = null, lease_owner = null
-  from due where d.id = due.id and due.behind
+  from blocked where d.id = blocked.id
+), heads as (
+  select id from (
+    select id, free, row_number() over (partition by destination order by due_at, id) as place
+    from judged where not behind and (select count(*) from blocked) >= 0
+  ) ranked where place <= free
+), claimed as (
+  update postcommit.delivery d set lease_token = $2::uuid, lease_owner = $1::bigint,
+    due_at = clock_timestamp() + $3 * interval '1 millisecond'
+  from heads where d.id = heads.id
+  returning d.id, d.gid, d.branch, d.destination, d.target, d.key, d.payload, d.body, d.headers, d.attempts
 )
-update postcommit.delivery d set lease_token = $2::uuid, lease_owner = $1::bigint,
-  due_at = clock_timestamp() + $3 * interval '1 millisecond'
-from due where d.id = due.id and not due.behind
-returning d.id, d.gid, d.branch, d.destination, d.target, d.key, d.payload, d.body, d.headers, d.attempts`,
-    values: [relay, token, leaseMs, slots.map(({ destination }) => destination), slots.map(({ free }) => free)],
+select (select count(*)::int from blocked) as held, claimed.*
+from (select set_config('synchronous_commit', 'off', true) offset 0) asynchronous left join claimed on true`,
+    values: [relay, token, leaseMs, slots.map(({ destination }) => destination), slots.map(({ free }) => free), depth],
   })
-  return rows
+  return { deliveries: rows.filter(isDelivery), held: rows[0]?.held ?? 0 }
+}
+
+type Row = { readonly held: number } & (ClaimedDelivery | { readonly id: null })
+
+function isDelivery(row: Row): row is Row & ClaimedDelivery {
+  return row.id !== null
 }

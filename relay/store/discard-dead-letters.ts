@@ -1,35 +1,31 @@
 import type { Queryable } from './queryable.ts'
+import { releaseSuccessors } from './release-successors.ts'
 import type { Act } from './requeue-dead-letters.ts'
 
 /**
- * Gives dead letters up, with a reason that is kept. Their keys go on with the next message. Primary key, and
- * delivery_head for the successors; resolves to the ids that were dead.
+ * Gives dead letters up, with a reason that is kept. Their keys go on with the next message. Resolves to the ids that
+ * were dead; others are left as they are.
+ *
+ * The successors are released by a second statement, which sees those that came during the first; should the process die
+ * between the two, `releaseHeld` finds them. Plan: primary key; delivery_head for the successors.
  */
 export async function discardDeadLetters(
   client: Queryable,
   ids: readonly string[],
   { actor, reason }: Act,
 ): Promise<readonly string[]> {
-  const { rows } = await client.query<{ id: string }>({
+  const { rows } = await client.query<{ id: string; destination: string; key: string | null }>({
     text: `with discarded as (
   update postcommit.delivery set state = 'discarded', settled_at = clock_timestamp()
   where id = any($1::bigint[]) and state = 'dead' returning id, destination, key, attempts
 ), told as (
   insert into postcommit.attempt (delivery_id, event, attempt, detail, actor)
   select id, 'discarded', attempts, $3, $2 from discarded
-), released as (
-  update postcommit.delivery set state = 'pending', due_at = clock_timestamp()
-  where state = 'held' and id in (
-    select (
-      select next.id from postcommit.delivery next
-      where next.destination = d.destination and next.key = d.key and next.state in ('pending', 'held', 'dead')
-        and next.id <> all($1::bigint[])
-      order by next.id limit 1
-    ) from discarded d where d.key is not null
-  )
 )
-select id from discarded`,
+select id, destination, key from discarded`,
     values: [ids, actor, reason],
   })
+  const keys = rows.flatMap(({ destination, key }) => (key === null ? [] : [{ destination, key }]))
+  if (keys.length > 0) await releaseSuccessors(client, keys)
   return rows.map(({ id }) => id)
 }

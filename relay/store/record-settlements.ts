@@ -21,9 +21,12 @@ export interface Recorded {
  * through where single updates stop at five.
  *
  * Only where the claim still stands: a row that was taken over, requeued or discarded meanwhile is not in the answer.
- * Failures leave a row in `attempt`. A head that is confirmed releases the next of its key.
+ * Failures leave a row in `attempt`. Where a row with a key is confirmed, `releaseSuccessors` must follow.
  *
- * Plan: Nested Loop from unnest over the primary key; delivery_head for the successors.
+ * Plan, 500 results: Function Scan, Nested Loop over the primary key, 500 updates, none of them HOT (the state is in
+ * the condition of four indexes): 7 ms. Without `enable_hashjoin = off` and `enable_seqscan = off` a plan that was made
+ * while the table was small, a hash join with a sequential scan, stays in use until the next ANALYZE: 90 ms over 200,000
+ * rows (see DISPATCHER_OPTIONS).
  */
 export async function recordSettlements(
   client: Queryable,
@@ -45,19 +48,10 @@ export async function recordSettlements(
     last_error = r.error, last_status = r.status,
     settled_at = case r.event when 'confirmed' then clock_timestamp() end
   from result r where d.id = r.id and d.lease_token = r.token
-  returning d.id, d.destination, d.key, d.state, d.attempts, d.created_at, r.event, r.error, r.status, r.duration_ms
+  returning d.id, d.attempts, d.created_at, r.event, r.error, r.status, r.duration_ms
 ), told as (
   insert into postcommit.attempt (delivery_id, event, attempt, duration_ms, status, detail, actor)
   select id, event, attempts, duration_ms, status, error, $1 from written where event <> 'confirmed'
-), released as (
-  update postcommit.delivery d set state = 'pending', due_at = clock_timestamp()
-  from written w
-  where w.state = 'confirmed' and w.key is not null and d.state = 'held' and d.id = (
-    select next.id from postcommit.delivery next
-    where next.destination = w.destination and next.key = w.key and next.state in ('pending', 'held', 'dead')
-      and next.id > w.id
-    order by next.id limit 1
-  )
 )
 select id, extract(epoch from clock_timestamp() - created_at)::float8 * 1000 as "ageMs" from written`,
     values: [
