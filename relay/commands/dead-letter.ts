@@ -71,7 +71,13 @@ function actCommand(context: CommandContext, name: 'requeue' | 'discard', descri
     })
     if (done.length === 0) context.finish(ExitCode.Failed)
     if (isGiven(self, 'json')) {
-      return context.out(JSON.stringify({ [`${name}ed`]: done.map(nameOf), dryRun: options.dryRun === true }, null, 2))
+      return context.out(
+        JSON.stringify(
+          { [name === 'requeue' ? 'requeued' : 'discarded']: done.map(nameOf), dryRun: options.dryRun === true },
+          null,
+          2,
+        ),
+      )
     }
     for (const letter of done) context.out(nameOf(letter))
     context.out(summary(name, done.length, options.dryRun === true))

@@ -1,23 +1,6 @@
-import { join } from 'node:path'
 import { Command } from 'commander'
-import { PostcommitError } from 'postcommit/protocol'
-import { type LoadedConfig, loadConfig } from '../config/load.ts'
-import type { RelayConfig } from '../config/schema.ts'
-import { lockFolder } from '../dev/folder-lock.ts'
-import { createLog } from '../observe/log.ts'
-import { applyMigrations } from '../store/migrate.ts'
-import { addConfigFlags, givenFlags, isGiven } from './config-flags.ts'
+import { addConfigFlags } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
-import { type Daemon, DEFAULT_NAME, startDaemon } from './daemon.ts'
-import { devBanner } from './dev-banner.ts'
-import { DEV_FOLDER, removeDevFacts, writeDevFacts } from './dev-facts.ts'
-import { type DevServers, startDevServers } from './dev-servers.ts'
-import { keepDevStream } from './dev-streams.ts'
-import { openSource, withClient } from './sources.ts'
-import { describeEvent, tail } from './tail.ts'
-
-/** Registers what must be undone at the end; undone in the reverse order, whatever happens in between. */
-type AtEnd = (undo: () => unknown) => void
 
 export function devCommand(context: CommandContext): Command {
   return addConfigFlags(new Command('dev'))
@@ -26,6 +9,7 @@ export function devCommand(context: CommandContext): Command {
     .action(async (_, command: Command) => {
       const undos: (() => unknown)[] = []
       try {
+        const { develop } = await import('./dev/develop.ts')
         await develop(context, command, (undo) => undos.push(undo))
       } finally {
         for (const undo of undos.toReversed()) await undo()
@@ -36,96 +20,3 @@ export function devCommand(context: CommandContext): Command {
 const HELP = `
 PostgreSQL is the one of DATABASE_URL or, without it, one that is started here and kept in .postcommit/.
 NATS is the one of NATS_URL or, without it, a nats-server that is found on this machine.`
-
-async function develop(context: CommandContext, command: Command, atEnd: AtEnd): Promise<void> {
-  const { cwd } = context
-  const stop = context.stopSignal()
-  const loaded = loadDevConfig(context, command)
-  const lock = await lockFolder(join(cwd, DEV_FOLDER, 'dev'), 'postcommit dev')
-  atEnd(() => lock.release())
-
-  const servers = await startDevServers(cwd, loaded)
-  atEnd(() => servers.stop())
-  const config = devConfig(loaded, servers)
-  const migrations = await migrate(config)
-  const daemon = await startDevDaemon(config, loaded, cwd)
-  atEnd(() => daemon.stop())
-
-  const facts = {
-    pid: process.pid,
-    databaseUrl: servers.databaseUrl,
-    ...(servers.natsUrl !== undefined && { natsUrl: servers.natsUrl }),
-    ...(daemon.healthUrl !== undefined && { healthUrl: daemon.healthUrl }),
-  }
-  writeDevFacts(cwd, facts)
-  atEnd(() => removeDevFacts(cwd))
-
-  const sources = await Promise.all(
-    Object.entries(config.databases).map(([source, { url }]) => openSource(source, url)),
-  )
-  atEnd(() => Promise.all(sources.map(({ pool }) => pool.end())))
-  if (servers.nats.kind === 'started') atEnd(await keepDevStream(sources, servers.nats.url))
-
-  const json = isGiven(command, 'json')
-  if (json) context.out(JSON.stringify({ event: 'ready', ...facts }))
-  else for (const line of devBanner({ config, servers, daemon, migrations, cwd })) context.out(line)
-  await tail(sources, stop, {
-    show: (event) => context.out(json ? JSON.stringify(event) : describeEvent(event)),
-    note: (text) => context.err(text),
-  })
-  if (!json) context.out('Stopping.')
-}
-
-// Those of production, as a rule.
-const SERVERS_IN_FILE = [
-  ['databases'],
-  ...['servers', 'user', 'password', 'token', 'credsFile', 'tls', 'tlsCaFile', 'tlsCertFile', 'tlsKeyFile'].map(
-    (key) => ['nats', key],
-  ),
-]
-
-/** Checked before anything is started. Servers are named by the environment and the command line only. */
-function loadDevConfig(context: CommandContext, command: Command): LoadedConfig {
-  const { NATS_URL, ...env } = context.env
-  return loadConfig({
-    cwd: context.cwd,
-    env: { POSTCOMMIT_NATS_SERVERS: NATS_URL, ...env },
-    flags: givenFlags(command),
-    ignored: SERVERS_IN_FILE,
-  })
-}
-
-function devConfig({ config, sourceOf }: LoadedConfig, { databaseUrl, nats, ownDatabase }: DevServers): RelayConfig {
-  const isDefault = (key: keyof RelayConfig['log']) => sourceOf(['log', key]) === 'default'
-  const streams = config.nats.streams.map((stream) => ({ ...stream, create: true }))
-  return {
-    ...config,
-    ...(ownDatabase && { databases: { main: { url: databaseUrl } } }),
-    ...(nats.kind === 'started' && { nats: { ...config.nats, servers: [nats.url], streams } }),
-    log: {
-      level: isDefault('level') ? 'warn' : config.log.level,
-      format: isDefault('format') ? 'text' : config.log.format,
-    },
-  }
-}
-
-async function migrate({ databases }: RelayConfig): Promise<readonly string[]> {
-  const applied: string[] = []
-  for (const [source, { url }] of Object.entries(databases)) {
-    const migrations = await withClient(source, url, (client) => applyMigrations(client, source))
-    applied.push(...migrations.map(({ name }) => name))
-  }
-  return applied
-}
-
-/** On the usual port or, if another relay has it and nobody asked for it, on a free one. */
-async function startDevDaemon(config: RelayConfig, { sourceOf }: LoadedConfig, cwd: string): Promise<Daemon> {
-  const log = createLog({ name: config.name ?? DEFAULT_NAME, ...config.log })
-  try {
-    return await startDaemon(config, cwd, log)
-  } catch (error) {
-    const taken = error instanceof PostcommitError && error.code === 'POSTCOMMIT_LISTEN_FAILED'
-    if (!taken || sourceOf(['http', 'port']) !== 'default') throw error
-    return startDaemon({ ...config, http: { ...config.http, port: 0 } }, cwd, log)
-  }
-}

@@ -1,5 +1,5 @@
 import { type DeliveryState, messageId } from 'postcommit/protocol'
-import type { MessageState } from '../store/list-messages.ts'
+import type { MessageState } from '../store/message-state.ts'
 import { formatDuration } from './duration.ts'
 
 /** What is known of one message. */

@@ -1,5 +1,5 @@
 import type { Gid } from 'postcommit/protocol'
-import type { MessageState } from '../store/list-messages.ts'
+import type { MessageState } from '../store/message-state.ts'
 import { type Attempt, selectAttempts } from '../store/select-attempts.ts'
 import { type InspectedDelivery, selectDeliveriesOfGid } from '../store/select-deliveries-of-gid.ts'
 import { selectGidClaim } from '../store/select-gid-claim.ts'

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { messageId, parseGid } from 'postcommit/protocol'
-import { type ListedMessage, listMessages, type MessageFilter, MessageState } from '../store/list-messages.ts'
+import type { ListedMessage, MessageFilter } from '../store/list-messages.ts'
+import { MessageState } from '../store/message-state.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
 import { formatDuration, parseDuration } from './duration.ts'
@@ -34,13 +35,15 @@ export function listCommand(context: CommandContext): Command {
     .option('--source <name>', 'only this database')
     .action(async (options: ListOptions, command: Command) => {
       const filter = filterOf(options)
+      // Kysely takes longer to load than everything else a command needs.
+      const { listPage } = await import('./list-page.ts')
       const pages = await withSources(context, command, async (sources) => {
         if (sources.length > 1 && options.before !== undefined) {
           command.error('error: --before needs --source, because ids are of one database')
         }
-        const read = sources.map(async ({ source, db }) => ({
+        const read = sources.map(async ({ source, pool }) => ({
           source,
-          messages: await listMessages(db, filter, options.limit),
+          messages: await listPage(pool, filter, options.limit),
         }))
         return Promise.all(read)
       })

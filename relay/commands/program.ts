@@ -1,11 +1,12 @@
 import { Command, CommanderError } from 'commander'
 import { PostcommitError } from 'postcommit/protocol'
-import { maskAddresses } from '../observe/log.ts'
+import { maskAddresses } from '../observe/mask-addresses.ts'
 import { RELAY_VERSION } from '../version.ts'
 import { checkConfigCommand } from './check-config.ts'
 import type { CommandContext } from './context.ts'
 import { deadLetterCommand } from './dead-letter.ts'
 import { devCommand } from './dev.ts'
+import { doctorCommand } from './doctor.ts'
 import { ExitCode, exitCodeOf } from './exit-code.ts'
 import { inspectCommand } from './inspect.ts'
 import { listCommand } from './list.ts'
@@ -26,6 +27,7 @@ const COMMANDS = [
   tailCommand,
   deadLetterCommand,
   checkConfigCommand,
+  doctorCommand,
   rebaseCommand,
 ]
 

@@ -1,10 +1,8 @@
 import { Command } from 'commander'
 import { loadConfig } from '../config/load.ts'
-import { createLog } from '../observe/log.ts'
 import { RELAY_VERSION } from '../version.ts'
 import { addConfigFlags, givenFlags } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
-import { DEFAULT_NAME, startDaemon } from './daemon.ts'
 import { ExitCode } from './exit-code.ts'
 import { noDatabase } from './sources.ts'
 
@@ -14,6 +12,10 @@ export function runCommand(context: CommandContext): Command {
     .action(async (_, command: Command) => {
       const { config } = loadConfig({ cwd: context.cwd, env: context.env, flags: givenFlags(command) })
       if (Object.keys(config.databases).length === 0) throw noDatabase()
+      const [{ createLog }, { DEFAULT_NAME, startDaemon }] = await Promise.all([
+        import('../observe/log.ts'),
+        import('./daemon.ts'),
+      ])
       const log = createLog({ name: config.name ?? DEFAULT_NAME, ...config.log })
       const stop = context.stopSignal()
       const daemon = await startDaemon(config, context.cwd, log)

@@ -1,38 +1,34 @@
 import type { Command } from 'commander'
-import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { PostcommitError } from 'postcommit/protocol'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { requireServableSchema } from '../store/migrate.ts'
-import type { Tables } from '../store/tables.ts'
 import { givenFlags } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
-import { devDatabase } from './dev-facts.ts'
+import { devServers } from './dev/facts.ts'
 
 /** A source database that a command reads. */
 export interface OpenSource {
   readonly source: string
   readonly url: string
   readonly pool: pg.Pool
-  /** The same connections, for composed queries. */
-  readonly db: Kysely<Tables>
 }
 
 const CONNECT_TIMEOUT_MS = 5000
 const STATEMENT_TIMEOUT_MS = 60_000
 
 /**
- * The configuration of a command that needs a database. Where none is named, the one of the `postcommit dev` that
- * runs in this folder is taken.
+ * The configuration of a command that needs a database. Where none is named, the servers of the `postcommit dev` that
+ * runs in this folder are taken.
  * @throws `POSTCOMMIT_INVALID_CONFIG`.
  */
 export function loadSourceConfig(context: CommandContext, command: Command): LoadedConfig {
   const inputs = { cwd: context.cwd, env: context.env, flags: givenFlags(command) }
   const loaded = loadConfig(inputs)
   if (Object.keys(loaded.config.databases).length > 0) return loaded
-  const dev = devDatabase(context.cwd)
-  if (dev === undefined) throw noDatabase()
-  return loadConfig({ ...inputs, decided: [{ path: ['databases', 'main', 'url'], ...dev }] })
+  const decided = devServers(context.cwd)
+  if (decided.length === 0) throw noDatabase()
+  return loadConfig({ ...inputs, decided })
 }
 
 /** The problem of a command that needs a database and finds none named. */
@@ -81,7 +77,7 @@ export async function openSource(source: string, url: string): Promise<OpenSourc
     await pool.end()
     throw unreachable(source, error)
   }
-  return { source, url, pool, db: new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }) }
+  return { source, url, pool }
 }
 
 /** Connects once, for work that needs a session: locks belong to one. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { createLog, maskAddresses } from './log.ts'
+import { createLog } from './log.ts'
+import { maskAddresses } from './mask-addresses.ts'
 
 function capture(format: 'json' | 'text', level = 'info') {
   const lines: string[] = []

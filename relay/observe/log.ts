@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { formatLogLine } from './log-text.ts'
+import { maskAddresses } from './mask-addresses.ts'
 
 /** How the log is written. */
 export interface LogOptions {
@@ -43,9 +44,3 @@ const SECRET_FIELDS = [
   'body',
   'content',
 ]
-
-/** Masks `user:password@` of every address in a text. */
-export function maskAddresses(text: string): string {
-  // Digits before a slash are a port, and an @ further on belongs to the path.
-  return text.replace(/(:\/\/[^\s:@/"\\]*):(?!\d{1,5}\/)[^\s@"\\]+@/g, '$1:***@')
-}

@@ -1,19 +1,8 @@
 import { type Expression, type Kysely, type SqlBool, sql } from 'kysely'
 import { DeliveryState } from 'postcommit/protocol'
 import { HANDED_ON } from './handed-on.ts'
+import type { MessageState } from './message-state.ts'
 import type { Tables } from './tables.ts'
-
-/** Where a message is: a state of its delivery or, while it has none, where it stands in the log. */
-export const MessageState = {
-  /** In the log, not handed on yet. */
-  Waiting: 'waiting',
-  /** In the log, acknowledged by the broker. */
-  Published: 'published',
-  ...DeliveryState,
-} as const
-
-/** A state of {@link MessageState}. */
-export type MessageState = (typeof MessageState)[keyof typeof MessageState]
 
 /** Which messages; all that is given must fit. */
 export interface MessageFilter {

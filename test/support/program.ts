@@ -46,16 +46,18 @@ interface WaitForLineOptions {
  *
  * @param file - relative to the repository's root
  * @param env - added to this process's environment
+ * @param cwd - where it runs; default the repository's root
  */
 export async function spawnProgram(
   file: string,
   args: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
+  cwd: string = repositoryFolder,
 ): Promise<Program> {
   await builtPackages()
   const loader = file.endsWith('.ts') ? ['--import', 'tsx'] : []
   const child = spawn(process.execPath, [...loader, resolve(repositoryFolder, file), ...args], {
-    cwd: repositoryFolder,
+    cwd,
     env: { ...process.env, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })

@@ -1,13 +1,13 @@
 import { join } from 'node:path'
-import { maskUrl } from '../config/mask.ts'
-import type { RelayConfig } from '../config/schema.ts'
-import { RELAY_VERSION } from '../version.ts'
-import type { Daemon } from './daemon.ts'
-import { DEV_FOLDER } from './dev-facts.ts'
-import type { DevServers } from './dev-servers.ts'
-import { DEV_STREAM } from './dev-streams.ts'
-import { formatDuration } from './duration.ts'
-import { formatTable } from './table.ts'
+import { maskUrl } from '../../config/mask.ts'
+import type { RelayConfig } from '../../config/schema.ts'
+import { RELAY_VERSION } from '../../version.ts'
+import type { Daemon } from '../daemon.ts'
+import { formatDuration } from '../duration.ts'
+import { formatTable } from '../table.ts'
+import { DEV_FOLDER } from './facts.ts'
+import type { DevServers } from './servers.ts'
+import { DEV_STREAM } from './streams.ts'
 
 /** What `dev` tells about itself when it is ready. */
 export interface DevReady {

@@ -1,10 +1,14 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
+import type { SetOption } from '../../config/layers.ts'
+import { isRunning } from '../../dev/process-table.ts'
 
 /** What programs that are started beside `postcommit dev` need to know of it. */
 const DevFacts = z.object({
   pid: z.int(),
+  /** With the pid it tells the process from a later one. */
+  startedAt: z.string(),
   databaseUrl: z.string(),
   natsUrl: z.string().optional(),
   healthUrl: z.string().optional(),
@@ -29,7 +33,8 @@ export function writeDevFacts(cwd: string, facts: DevFacts): void {
 /** The facts of the `postcommit dev` of a folder, as long as it runs. */
 export function readDevFacts(cwd: string): DevFacts | undefined {
   try {
-    return DevFacts.parse(JSON.parse(readFileSync(join(cwd, FILE), 'utf8')))
+    const facts = DevFacts.parse(JSON.parse(readFileSync(join(cwd, FILE), 'utf8')))
+    return isRunning(facts) ? facts : undefined
   } catch {
     return undefined
   }
@@ -39,8 +44,13 @@ export function removeDevFacts(cwd: string): void {
   rmSync(join(cwd, FILE), { force: true })
 }
 
-/** The database of a running `postcommit dev`, as a value of the configuration. */
-export function devDatabase(cwd: string): { readonly value: string; readonly source: string } | undefined {
+/** The servers of the `postcommit dev` that runs in a folder, as values of the configuration. */
+export function devServers(cwd: string): readonly SetOption[] {
   const facts = readDevFacts(cwd)
-  return facts === undefined ? undefined : { value: facts.databaseUrl, source: FILE }
+  if (facts === undefined) return []
+  const { databaseUrl, natsUrl } = facts
+  return [
+    { path: ['databases', 'main', 'url'], value: databaseUrl, source: FILE },
+    ...(natsUrl === undefined ? [] : [{ path: ['nats', 'servers'], value: [natsUrl], source: FILE }]),
+  ]
 }

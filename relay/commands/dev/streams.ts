@@ -1,8 +1,8 @@
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream'
 import { connect, nanos } from '@nats-io/transport-node'
-import { selectWaitingTopics } from '../store/select-waiting-topics.ts'
-import { pause } from './pause.ts'
-import type { OpenSource } from './sources.ts'
+import { selectWaitingTopics } from '../../store/select-waiting-topics.ts'
+import { pause } from '../pause.ts'
+import type { OpenSource } from '../sources.ts'
 
 /** The stream that `dev` makes. */
 export const DEV_STREAM = 'POSTCOMMIT_DEV'

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import type { LoadedConfig } from '../config/load.ts'
-import { startNats } from '../dev/nats.ts'
-import { findNatsServer, natsInstallCommand } from '../dev/nats-binary.ts'
-import { startPostgres } from '../dev/postgres.ts'
-import { DEV_FOLDER } from './dev-facts.ts'
+import type { LoadedConfig } from '../../config/load.ts'
+import { startNats } from '../../dev/nats.ts'
+import { findNatsServer, natsInstallCommand } from '../../dev/nats-binary.ts'
+import { startPostgres } from '../../dev/postgres.ts'
+import { DEV_FOLDER } from './facts.ts'
 
 /** NATS as `dev` has it: started here, configured, or not to be found. */
 export type DevNats =

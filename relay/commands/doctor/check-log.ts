@@ -1,0 +1,103 @@
+import type pg from 'pg'
+import { NATS_DESTINATION } from 'postcommit/protocol'
+import type { RelayConfig } from '../../config/schema.ts'
+import { countDefaultPartition } from '../../store/count-default-partition.ts'
+import { countDeliveries } from '../../store/count-deliveries.ts'
+import { selectInstallation } from '../../store/select-installation.ts'
+import { selectLogBacklog } from '../../store/select-log-backlog.ts'
+import { selectLogProgress } from '../../store/select-log-progress.ts'
+import { selectPartitions } from '../../store/select-partitions.ts'
+import { selectPositions } from '../../store/select-positions.ts'
+import { selectRelays } from '../../store/select-relays.ts'
+import { formatDuration } from '../duration.ts'
+import { type Check, checksAbout } from './check.ts'
+
+const OLD_MS = 60_000
+
+/** Whether messages of a source move: relays, room in the log, and what waits. */
+export async function checkLog(source: string, pool: pg.Pool, config: RelayConfig): Promise<readonly Check[]> {
+  return [
+    ...(await checkRelays(source, pool)),
+    ...(await checkRoom(source, pool)),
+    ...(await checkWaiting(source, pool, config)),
+  ]
+}
+
+async function checkRelays(source: string, pool: pg.Pool): Promise<readonly Check[]> {
+  const { ok, warn } = checksAbout(source)
+  const relays = await selectRelays(pool)
+  const running = relays.filter(({ alive, leaseMs }) => alive && leaseMs > 0)
+  if (running.length === 0) return [warn('relays', 'none is running', 'Start one: postcommit run')]
+  const orphans = (await selectPositions(pool)).filter(({ owner }) => owner === null)
+  return [
+    ok('relays', `${running.map(({ name, version }) => `${name} (${version})`).join(', ')}`),
+    orphans.length === 0
+      ? ok('shards', 'each has a relay that publishes it')
+      : warn(
+          'shards',
+          `nobody publishes ${orphans.map(({ shard }) => shard).join(', ')}`,
+          'See the log of the relays: is NATS configured and reachable from there?',
+        ),
+  ]
+}
+
+async function checkRoom(source: string, pool: pg.Pool): Promise<readonly Check[]> {
+  const { ok, warn } = checksAbout(source)
+  const { partitionSize } = await selectInstallation(pool)
+  const { sequence } = await selectLogProgress(pool)
+  const newest = (await selectPartitions(pool)).at(-1)?.end ?? 0n
+  const astray = await countDefaultPartition(pool)
+  return [
+    newest - sequence > partitionSize / 2n
+      ? ok('partitions', `made ahead for ${newest - sequence} more messages`)
+      : warn(
+          'partitions',
+          `only ${newest > sequence ? newest - sequence : 0n} messages have room`,
+          'A running relay makes them ahead. Nothing is lost without: messages go to the default partition.',
+        ),
+    ...(astray === 0
+      ? []
+      : [
+          warn(
+            'default partition',
+            `${astray} messages arrived without a partition of their own`,
+            'They are delivered like all others, and deleted after retention.',
+          ),
+        ]),
+  ]
+}
+
+async function checkWaiting(source: string, pool: pg.Pool, { destinations }: RelayConfig): Promise<readonly Check[]> {
+  const { ok, warn } = checksAbout(source)
+  const log = await selectLogBacklog(pool)
+  const deliveries = await countDeliveries(pool)
+  const dead = deliveries.filter(({ state }) => state === 'dead')
+  const unknown = deliveries.filter(
+    ({ state, destination }) =>
+      state !== 'dead' && destination !== NATS_DESTINATION && destinations[destination] === undefined,
+  )
+  const oldestMs = log.oldestAgeSeconds * 1000
+  return [
+    oldestMs > OLD_MS
+      ? warn(
+          'log',
+          `${log.messages} messages wait for the broker, the oldest for ${formatDuration(oldestMs)}`,
+          'See: postcommit list --state waiting',
+        )
+      : ok('log', `${log.messages} messages wait for the broker`),
+    ...dead.map(({ destination, count }) =>
+      warn(
+        'dead letters',
+        `${count} for ${destination}`,
+        `See: postcommit dead-letter list --destination ${destination}`,
+      ),
+    ),
+    ...unknown.map(({ destination, count }) =>
+      warn(
+        'unknown destination',
+        `${count} messages wait for ${destination}, which is not configured here`,
+        'Configure it, unless it is a handler of another relay.',
+      ),
+    ),
+  ]
+}

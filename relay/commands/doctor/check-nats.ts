@@ -1,0 +1,138 @@
+import { type JetStreamManager, jetstreamManager, type StreamInfo } from '@nats-io/jetstream'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
+import { LIMITS } from 'postcommit/protocol'
+import type { RelayConfig } from '../../config/schema.ts'
+import { natsConnection } from '../relay-options.ts'
+import { reasonOf } from '../sources.ts'
+import { type Check, checksAbout } from './check.ts'
+
+const CONNECT_TIMEOUT_MS = 3000
+const { ok, warn, fail } = checksAbout('nats')
+
+/** The broker: version, JetStream, and whether the streams are safe to publish to. */
+export async function checkNats(
+  config: RelayConfig,
+  cwd: string,
+  topics: readonly string[],
+): Promise<readonly Check[]> {
+  const { nats } = config
+  if (nats.servers.length === 0) {
+    return [warn('connection', 'not configured: messages for NATS wait in the log', 'Set nats.servers.')]
+  }
+  let connection: NatsConnection
+  try {
+    connection = await connect({ ...natsConnection(nats, cwd), timeout: CONNECT_TIMEOUT_MS, reconnect: false })
+  } catch (error) {
+    return [
+      fail(
+        'connection',
+        reasonOf(error),
+        'Messages for NATS wait. Check nats.servers, the credentials and whether it runs.',
+      ),
+    ]
+  }
+  try {
+    return [...checkServer(connection), ...(await checkJetStream(connection, config, topics))]
+  } finally {
+    await connection.close()
+  }
+}
+
+function checkServer({ info }: NatsConnection): readonly Check[] {
+  const version = info?.version ?? 'unknown'
+  const limit = info?.max_payload ?? 0
+  return [
+    checkVersion(version),
+    limit >= LIMITS.payloadBytesHard
+      ? ok('max_payload', `${limit} bytes`)
+      : warn(
+          'max_payload',
+          `${limit} bytes, and messages may have ${LIMITS.payloadBytesHard}`,
+          'Raise it, or lower payloadBytesMax of the outbox: larger messages become dead letters.',
+        ),
+  ]
+}
+
+/** What is known of the versions of nats-server. */
+export function checkVersion(version: string): Check {
+  const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/).map(Number)
+  const name = `nats-server ${version}`
+  if (major < 2 || (major === 2 && minor < 9))
+    return fail('version', `${name} is too old`, 'Upgrade to 2.9.10 or newer.')
+  if (major === 2 && minor === 10 && patch >= 20 && patch <= 22) {
+    return fail(
+      'version',
+      `${name} can lose whole streams when it is killed`,
+      'Upgrade to 2.10.23 or newer (nats-server issue 6888).',
+    )
+  }
+  if (major === 2 && minor === 9) {
+    return warn(
+      'version',
+      `${name} writes to disk every two minutes, whatever it acknowledges`,
+      'With 2.10 or newer, set sync_interval in the jetstream block.',
+    )
+  }
+  return ok('version', name)
+}
+
+async function checkJetStream(
+  connection: NatsConnection,
+  config: RelayConfig,
+  topics: readonly string[],
+): Promise<readonly Check[]> {
+  const { streams, ackTimeoutMs } = config.nats
+  let manager: JetStreamManager
+  try {
+    manager = await jetstreamManager(connection)
+  } catch (error) {
+    return [fail('JetStream', reasonOf(error), 'Start nats-server with -js, and allow this user the JetStream API.')]
+  }
+  const horizonMs = 2 * config.leaseMs + ackTimeoutMs
+  const checked = streams.map(async (stream) => {
+    const info = await manager.streams.info(stream.name).catch(() => undefined)
+    if (info !== undefined) return checkStream(info, horizonMs)
+    return stream.create
+      ? ok(`stream ${stream.name}`, 'not there yet; a relay creates it')
+      : fail(`stream ${stream.name}`, 'it is missing', 'Create it, or set create: true for it.')
+  })
+  return [ok('JetStream', 'on'), ...(await Promise.all(checked)), ...(await checkTopics(manager, topics))]
+}
+
+function checkStream({ config }: StreamInfo, horizonMs: number): Check {
+  const name = `stream ${config.name}`
+  const windowMs = config.duplicate_window / 1e6
+  if (config.no_ack === true) return fail(name, 'it does not acknowledge (no_ack)', 'Turn no_ack off.')
+  if (config.sealed === true) return fail(name, 'it is sealed', 'Publish to another stream.')
+  if (windowMs < horizonMs) {
+    return fail(
+      name,
+      `its duplicate window is ${windowMs} ms, and a message may be published again after ${horizonMs} ms`,
+      'Widen its duplicate window, or shorten leaseMs.',
+    )
+  }
+  if (config.storage === 'memory')
+    return warn(
+      name,
+      'it keeps messages in memory only',
+      'Use file storage: an acknowledged message should survive a restart.',
+    )
+  return ok(name, `takes ${(config.subjects ?? []).join(', ')}`)
+}
+
+/** Topics that wait although a relay may be running. */
+async function checkTopics(manager: JetStreamManager, topics: readonly string[]): Promise<readonly Check[]> {
+  const homeless: string[] = []
+  for (const topic of topics.slice(0, 100)) {
+    const names = await manager.streams.names(topic).next()
+    if (names.length === 0) homeless.push(topic)
+  }
+  if (homeless.length === 0) return []
+  return [
+    fail(
+      'subjects',
+      `no stream takes ${homeless.join(', ')}, of which messages wait`,
+      'Create a stream, or name one under nats.streams with create: true.',
+    ),
+  ]
+}

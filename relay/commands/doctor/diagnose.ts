@@ -1,0 +1,73 @@
+import { PostcommitError } from 'postcommit/protocol'
+import type { RelayConfig } from '../../config/schema.ts'
+import { selectWaitingTopics } from '../../store/select-waiting-topics.ts'
+import { openSource, reasonOf } from '../sources.ts'
+import { type Check, checksAbout } from './check.ts'
+import { checkDestinations } from './check-destinations.ts'
+import { checkLog } from './check-log.ts'
+import { checkNats } from './check-nats.ts'
+import { checkPostgres } from './check-postgres.ts'
+import { checkSchema } from './check-schema.ts'
+
+/** Everything that was looked at. */
+export interface Diagnosis {
+  readonly checks: readonly Check[]
+  /** Whether every database answered. */
+  readonly reachable: boolean
+}
+
+/** Makes every check that a configuration gives reason for. */
+export async function diagnose(config: RelayConfig, cwd: string): Promise<Diagnosis> {
+  const sources = await Promise.all(
+    Object.entries(config.databases).map(([source, { url }]) => checkSource(source, url, config)),
+  )
+  const topics = sources.flatMap((source) => source.topics)
+  return {
+    checks: [
+      ...sources.flatMap((source) => source.checks),
+      ...(await checkNats(config, cwd, [...new Set(topics)])),
+      ...(await checkDestinations(config)),
+    ],
+    reachable: sources.every(({ reachable }) => reachable),
+  }
+}
+
+interface SourceChecks {
+  readonly reachable: boolean
+  readonly checks: readonly Check[]
+  /** Of messages that wait for the broker. */
+  readonly topics: readonly string[]
+}
+
+async function checkSource(source: string, url: string, config: RelayConfig): Promise<SourceChecks> {
+  const { ok, fail } = checksAbout(source)
+  try {
+    const { pool } = await openSource(source, url)
+    try {
+      const checks = [
+        ok('connection', 'it answers'),
+        ...(await checkPostgres(source, pool)),
+        ...(await checkSchema(source, pool)),
+      ]
+      // The tables that the other checks read may not be there.
+      const served = !checks.some(({ name, status }) => name === 'schema' && status === 'fail')
+      if (!served) return { reachable: true, checks, topics: [] }
+      return {
+        reachable: true,
+        checks: [...checks, ...(await checkLog(source, pool, config))],
+        topics: await selectWaitingTopics(pool),
+      }
+    } finally {
+      await pool.end()
+    }
+  } catch (error) {
+    if (error instanceof PostcommitError && error.code === 'POSTCOMMIT_DATABASE_UNREACHABLE') {
+      return { reachable: false, checks: [fail('connection', reasonOf(error.cause), error.action)], topics: [] }
+    }
+    return {
+      reachable: true,
+      checks: [fail('checks', `could not be finished: ${reasonOf(error)}`, 'Run it as the user of the relay.')],
+      topics: [],
+    }
+  }
+}

@@ -1,0 +1,18 @@
+import type { Queryable } from './queryable.ts'
+
+/** What the connected user lacks of the rights that a relay needs, as `update on position`. Catalog only. */
+export async function selectMissingPrivileges(client: Queryable): Promise<readonly string[]> {
+  const { rows } = await client.query<{ missing: string }>({
+    text: `select lower(privilege) || ' on ' || name as missing
+from (values
+  ('outbox', 'SELECT'), ('outbox_default', 'DELETE'),
+  ('position', 'SELECT'), ('position', 'UPDATE'),
+  ('delivery', 'SELECT'), ('delivery', 'INSERT'), ('delivery', 'UPDATE'), ('delivery', 'DELETE'),
+  ('attempt', 'SELECT'), ('attempt', 'INSERT'),
+  ('relay', 'SELECT'), ('relay', 'INSERT'), ('relay', 'UPDATE'), ('relay', 'DELETE'),
+  ('installation', 'SELECT'), ('migration', 'SELECT')
+) as needed (name, privilege)
+where not has_table_privilege('postcommit.' || name, privilege)`,
+  })
+  return rows.map(({ missing }) => missing)
+}
