@@ -2,7 +2,6 @@
 // fail.
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -12,11 +11,18 @@ const steps = Object.keys(scripts).filter((name) => name.startsWith('check:'))
 const startedAt = Date.now()
 const failed = []
 
-// The others read what the compiler writes.
-const first = 'check:types'
-await run(first)
-const waiting = steps.filter((name) => name !== first)
-await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, work))
+const COMPILER = 'check:types'
+// These read sources alone; the others read what the compiler writes.
+const sourceSteps = steps.filter((name) => /promises|format|dead-code/.test(name))
+const outputSteps = steps.filter((name) => name !== COMPILER && !sourceSteps.includes(name))
+
+const compiled = run(COMPILER)
+await Promise.all([
+  compiled.then(() => drain(outputSteps)),
+  drain(sourceSteps)
+    .then(() => compiled)
+    .then(() => drain(outputSteps)),
+])
 
 const total = seconds(startedAt)
 console.log(
@@ -24,8 +30,8 @@ console.log(
 )
 process.exit(failed.length === 0 ? 0 : 1)
 
-async function work() {
-  for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) await run(name)
+async function drain(names) {
+  for (let name = names.shift(); name !== undefined; name = names.shift()) await run(name)
 }
 
 async function run(name) {
