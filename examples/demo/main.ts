@@ -1,0 +1,74 @@
+/**
+ * `npm run demo`: a small shop with real servers takes orders while its processes are killed, and then counts whether
+ * anything was lost or happened twice. Everything runs on 127.0.0.1 and below .postcommit/demo.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { discrepancies, readLedger } from '../shop/ledger.ts'
+import { type Load, startLoad } from '../shop/load.ts'
+import { publishingRelay, untilQuiet, untoldOrders } from '../shop/observe.ts'
+import type { Shop } from '../shop/shop.ts'
+import { printReport } from './report.ts'
+import { closeStage, openStage } from './stage.ts'
+import { say } from './timeline.ts'
+
+const QUIET_TIMEOUT_MS = 30_000
+/** The order service kills itself when it has committed so many orders, before it does anything else. */
+const DIE_AFTER_COMMIT = { NODE_ENV: 'test', POSTCOMMIT_FAILPOINTS: 'sdk.after_commit:kill:30' }
+
+for (const [signal, exitCode] of Object.entries({ SIGINT: 130, SIGTERM: 143 })) {
+  process.once(signal, () => {
+    say('stop', signal)
+    void closeStage().finally(() => process.exit(exitCode))
+  })
+}
+
+try {
+  const shop = await openStage()
+  await shop.start(DIE_AFTER_COMMIT)
+  say('up', `order service, stock service, ${shop.mail === undefined ? '' : 'mail service, '}2 relays`)
+  const load = startLoad({ url: shop.url, batch: Date.now().toString(36) })
+  say('load', '8 customers order, each one order after the other')
+  const kills = await playFaults(shop, load)
+  await load.stop()
+  say('load', `the customers are done; ${load.repeats} times one had to ask again`)
+  const isQuiet = await untilQuiet(shop.books, QUIET_TIMEOUT_MS)
+  say('quiet', isQuiet ? 'everything is delivered' : `still not everything is delivered`)
+  const ledger = await readLedger(shop.books, load.confirmed)
+  const isSound = isQuiet && ledger.orders > 0 && discrepancies(ledger).length === 0
+  await printReport(shop.books, ledger, kills)
+  process.exitCode = isSound ? 0 : 1
+} finally {
+  await closeStage()
+}
+
+/** Kills the order service three times and a relay once, while customers order. */
+async function playFaults({ orders, relays, books }: Shop, load: Load): Promise<{ services: number; relays: number }> {
+  await orders.ended()
+  say('KILL', await describeUntold(books, load))
+  await orders.start(DIE_AFTER_COMMIT)
+  say('up', 'order service is back, and asked again for those orders')
+  await orders.ended()
+  say('KILL', await describeUntold(books, load))
+  await orders.start()
+  say('up', 'order service is back')
+  await sleep(800)
+  await orders.end('SIGKILL')
+  say('KILL', 'order service, from outside')
+  await orders.start()
+  say('up', 'order service is back')
+  await sleep(500)
+  const publishing = await publishingRelay(books)
+  const victim = relays.find(({ name }) => name === publishing) ?? relays[0]
+  await victim?.end('SIGKILL')
+  say('KILL', `${victim?.name}, the one that publishes; the other one takes over`)
+  await sleep(1200)
+  await victim?.start()
+  say('up', `${victim?.name} is back`)
+  await sleep(500)
+  return { services: 3, relays: 1 }
+}
+
+async function describeUntold(books: Shop['books'], load: Load): Promise<string> {
+  const untold = await untoldOrders(books, load.confirmed)
+  return `order service, between a COMMIT and everything after it: ${untold.length} committed orders nobody knows of`
+}

@@ -1,0 +1,155 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { freePort } from '@postcommit/relay/dev'
+import pg from 'pg'
+import { compilePrograms } from './compile.ts'
+import { createDatabases } from './databases.ts'
+import type { Books } from './ledger.ts'
+import { POSTCOMMIT } from './postcommit.ts'
+import { createProgram, type Environment, type Program } from './program.ts'
+
+/** What a shop is opened with. */
+export interface ShopOptions {
+  /** For the logs, the lists of arrivals and the relays' configuration. */
+  readonly folder: string
+  /** A server with `track_commit_timestamp = on`; the shop makes its databases there. */
+  readonly postgresUrl: string
+  /** Undefined: no mail service, and messages for NATS wait. */
+  readonly natsUrl: string | undefined
+  readonly relays: number
+  /** Of the relays, default 10000. */
+  readonly leaseMs?: number
+  /** The address that the order service is given for its database; default the direct one. */
+  readonly through?: (url: string) => string | Promise<string>
+}
+
+/** The cast: every program is a process of its own. */
+export interface Shop {
+  /** Of the order service. */
+  readonly url: string
+  readonly orders: Program
+  readonly stock: Program
+  /** Undefined without NATS. */
+  readonly mail: Program | undefined
+  readonly relays: readonly Program[]
+  readonly books: Books
+  /** Starts the whole cast, the order service with more environment if there is something it is to do. */
+  start(ordersEnv?: Environment): Promise<void>
+  /** Ends the whole cast, gently, and the connections of the books. */
+  close(): Promise<void>
+}
+
+/** The stream that the relays make for the orders. */
+export const STREAM = 'SHOP'
+const END_GRACE_MS = 5000
+
+/** Makes the databases of a shop and casts its programs, which do not run yet. */
+export async function openShop(options: ShopOptions): Promise<Shop> {
+  const { folder, postgresUrl, natsUrl, relays, through = (url) => url } = options
+  mkdirSync(folder, { recursive: true })
+  const databases = await createDatabases(postgresUrl)
+  const [orderPort, stockPort] = [await freePort(), await freePort()]
+  const secret = `whsec_${randomBytes(32).toString('base64')}`
+  const arrivals = { stock: join(folder, 'stock-arrivals.jsonl'), mail: join(folder, 'mail-arrivals.jsonl') }
+  const config = join(folder, 'postcommit.json')
+  writeFileSync(config, JSON.stringify(relayConfig(options, databases.orders, stockPort, secret), undefined, 2))
+
+  const compiled = await compilePrograms()
+  const preload = join(compiled, 'preload.js')
+  const cast = (name: string, env: Environment) => {
+    const logFile = join(folder, `${name}.log`)
+    return createProgram({ name, file: join(compiled, `${name}.js`), preload, env, ready: /^ready/, logFile })
+  }
+  const orders = cast('order-service', {
+    DATABASE_URL: await through(databases.orders),
+    PORT: String(orderPort),
+  })
+  const stock = cast('stock-service', {
+    DATABASE_URL: databases.stock,
+    PORT: String(stockPort),
+    SECRET: secret,
+    ARRIVALS: arrivals.stock,
+  })
+  const mail =
+    natsUrl === undefined
+      ? undefined
+      : cast('mail-service', {
+          DATABASE_URL: databases.mail,
+          NATS_URL: natsUrl,
+          STREAM,
+          ARRIVALS: arrivals.mail,
+        })
+  const relayPrograms = Array.from({ length: relays }, (_, index) =>
+    castRelay(`relay-${index + 1}`, { config, folder, preload }),
+  )
+  const programs = [orders, stock, ...relayPrograms, ...(mail === undefined ? [] : [mail])]
+  const books = {
+    orders: openPool(databases.orders),
+    stock: { pool: openPool(databases.stock), arrivals: arrivals.stock },
+    mail: mail && { pool: openPool(databases.mail), arrivals: arrivals.mail },
+  }
+  return {
+    url: `http://127.0.0.1:${orderPort}`,
+    orders,
+    stock,
+    mail,
+    relays: relayPrograms,
+    books,
+    async start(ordersEnv = {}) {
+      await Promise.all(programs.map((program) => program.start(program === orders ? ordersEnv : {})))
+    },
+    async close() {
+      await Promise.all(programs.map((program) => endGently(program)))
+      await Promise.all([books.orders.end(), books.stock.pool.end(), books.mail?.pool.end()])
+    },
+  }
+}
+
+/** The relays are the daemon as users run it: `postcommit run` with a configuration file. */
+function castRelay(name: string, { config, folder, preload }: { config: string; folder: string; preload: string }) {
+  return createProgram({
+    name,
+    file: POSTCOMMIT,
+    preload,
+    args: ['run', '--config', config, '--name', name],
+    env: {},
+    ready: /every source is being served/,
+    logFile: join(folder, `${name}.log`),
+  })
+}
+
+function relayConfig({ natsUrl, leaseMs = 10_000 }: ShopOptions, ordersUrl: string, stockPort: number, secret: string) {
+  return {
+    databases: { shop: { url: ordersUrl } },
+    ...(natsUrl !== undefined && {
+      nats: { servers: [natsUrl], streams: [{ name: STREAM, subjects: ['order.>'], create: true }] },
+    }),
+    destinations: {
+      stock: {
+        url: `http://127.0.0.1:${stockPort}`,
+        secrets: [secret],
+        timeoutMs: 2000,
+        backOffBaseMs: 50,
+        backOffCapMs: 1000,
+      },
+    },
+    leaseMs,
+    http: { enabled: false },
+    log: { format: 'text' },
+  }
+}
+
+async function endGently(program: Program): Promise<void> {
+  const timer = setTimeout(() => void program.end('SIGKILL'), END_GRACE_MS)
+  program.resume()
+  await program.end('SIGTERM')
+  clearTimeout(timer)
+}
+
+function openPool(url: string): pg.Pool {
+  const pool = new pg.Pool({ connectionString: url, max: 4 })
+  // Servers are killed under it; the next query opens a new connection or says what is wrong.
+  pool.on('error', () => undefined)
+  return pool
+}
