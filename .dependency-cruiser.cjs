@@ -106,7 +106,9 @@ module.exports = {
       name: 'core-without-shell',
       comment: 'Embedded in a service, the relay must not read files, variables or arguments.',
       severity: 'error',
-      from: { path: `^relay/(${LOOPS}|engine|store|destinations|broker|observe)/|^relay/(index|relay|source|sessions)\\.ts$` },
+      from: {
+        path: `^relay/(${LOOPS}|engine|store|destinations|broker|observe)/|^relay/(index|relay|source|sessions)\\.ts$`,
+      },
       to: { path: '^relay/(config|commands|main|bin|dev)' },
     },
     {

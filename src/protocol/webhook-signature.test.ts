@@ -68,11 +68,15 @@ describe('signCall and verifyCall', () => {
 })
 
 describe('parseSigningSecret', () => {
-  test.each(['', 'MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', 'whsec_', 'whsec_c2hvcnQ=', 'whsec_****', `whsec_${'A'.repeat(200)}`])(
-    'refuses %j without repeating it',
-    (secret) => {
-      expect(() => parseSigningSecret(secret)).toThrow(expect.objectContaining({ code: 'POSTCOMMIT_INVALID_SECRET' }))
-      if (secret.length > 12) expect(() => parseSigningSecret(secret)).not.toThrow(secret)
-    },
-  )
+  test.each([
+    '',
+    'MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+    'whsec_',
+    'whsec_c2hvcnQ=',
+    'whsec_****',
+    `whsec_${'A'.repeat(200)}`,
+  ])('refuses %j without repeating it', (secret) => {
+    expect(() => parseSigningSecret(secret)).toThrow(expect.objectContaining({ code: 'POSTCOMMIT_INVALID_SECRET' }))
+    if (secret.length > 12) expect(() => parseSigningSecret(secret)).not.toThrow(secret)
+  })
 })
