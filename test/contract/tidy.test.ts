@@ -10,7 +10,8 @@ const FUNCTION_LINES_MAX = 70
 /** Names that say where code was put instead of what it is about. */
 const EMPTY_NAME =
   /^(utils?|helpers?|common|types|misc|shared|lib|managers?|services?)(\.|$)|-(utils?|helpers?|manager)\./
-const EMPTY_DECLARATION = /\b(?:class|interface|type|function|const)\s+(\w*(?:Manager|Helpers?|Utils?)|\w+Service)\b/g
+const EMPTY_DECLARATION =
+  /^(?:export )?(?:class|interface|type|function|const) (\w*(?:Manager|Helpers?|Utils?)|\w+Service)\b/gm
 const LEFT_UNDONE = /\b(TODO|FIXME|XXX|HACK)\b/
 
 /** The shell around the relay: what reads variables and arguments, and what ends the process. */
