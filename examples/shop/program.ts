@@ -110,6 +110,8 @@ function spawnWithPreload({ preload, file, args = [], env }: ProgramOptions, mor
     env: { ...ownEnvironment(), ...env, ...more },
     // The fourth is the line on which a preloaded program hears of our end.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    // Ctrl-C is for us: we say who ends, and in which order.
+    detached: true,
   })
 }
 

@@ -6,9 +6,10 @@ import { discrepancies, readLedger } from '../../examples/shop/ledger.ts'
 import { placeOrder, startLoad } from '../../examples/shop/load.ts'
 import { eventually } from '../support/eventually.ts'
 import { createFaultProxy, type FaultProxy } from '../support/fault-proxy.ts'
-import { expectSound, type TestShop, testShop } from './test-shop.ts'
+import type { Stage } from './stage.ts'
+import { expectSound, testShop } from './test-shop.ts'
 
-let shop: TestShop
+let shop: Stage
 /** Between the order service and its database. */
 let proxy: FaultProxy
 

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { FAILPOINTS, type Failpoint } from 'postcommit/protocol'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startLoad } from '../../examples/shop/load.ts'
-import { expectSound, type TestShop, testShop } from './test-shop.ts'
+import type { Program } from '../../examples/shop/program.ts'
+import type { Stage } from './stage.ts'
+import { expectSound, testShop } from './test-shop.ts'
 
 type Role = 'orders' | 'relay' | 'stock' | 'mail'
 
@@ -21,7 +23,7 @@ const VISITS = {
   'consumer.after_commit': { roles: ['stock', 'mail'], pass: 20 },
 } as const satisfies Record<Failpoint, { roles: readonly Role[]; pass: number }>
 
-let shop: TestShop
+let shop: Stage
 
 beforeAll(async () => {
   shop = await testShop()
@@ -37,7 +39,7 @@ for (const label of FAILPOINTS) {
 
 async function killAt(label: Failpoint, pass: number, role: Role): Promise<void> {
   const batch = `${role}-${label.replace('.', '-')}`
-  const program = shop[role]
+  const program = programOf(role)
   await program.end('SIGKILL')
   const load = startLoad({ url: shop.url, batch })
   // It may get there before it has said that it is ready.
@@ -46,4 +48,11 @@ async function killAt(label: Failpoint, pass: number, role: Role): Promise<void>
   await program.start()
   await sleep(300)
   await expectSound(shop, load, batch)
+}
+
+function programOf(role: Role): Program {
+  if (role !== 'relay') return shop[role]
+  const [relay] = shop.relays
+  if (relay === undefined) throw new Error('there is no relay')
+  return relay
 }

@@ -4,11 +4,12 @@ import { startLoad } from '../../examples/shop/load.ts'
 import { publishingRelay } from '../../examples/shop/observe.ts'
 import type { Program } from '../../examples/shop/program.ts'
 import { eventually } from '../support/eventually.ts'
-import { expectSound, type TestShop, testShop } from './test-shop.ts'
+import type { Stage } from './stage.ts'
+import { expectSound, testShop } from './test-shop.ts'
 
 const LEASE_MS = 2000
 
-let shop: TestShop
+let shop: Stage
 
 beforeAll(async () => {
   shop = await testShop({ relays: 2, leaseMs: LEASE_MS })

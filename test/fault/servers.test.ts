@@ -1,16 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startLoad } from '../../examples/shop/load.ts'
-import { expectSound, type TestShop, testShop } from './test-shop.ts'
+import type { Stage } from './stage.ts'
+import { expectSound, testShop } from './test-shop.ts'
 
-let shop: TestShop
+let shop: Stage
 
 beforeAll(async () => {
   shop = await testShop({ relays: 2 })
 })
 afterAll(() => shop[Symbol.asyncDispose]())
 
-const FAULTS: readonly { name: string; batch: string; fault: (shop: TestShop) => Promise<void> }[] = [
+const FAULTS: readonly { name: string; batch: string; fault: (shop: Stage) => Promise<void> }[] = [
   {
     name: 'PostgreSQL killed with SIGKILL and started again',
     batch: 'postgres-killed',
