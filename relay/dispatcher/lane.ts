@@ -43,8 +43,8 @@ export class Lane {
     return Math.max(0, this.#breaker.state === 'half-open' ? allowed - this.#probing : allowed)
   }
 
-  /** When its breaker lets a call through again, if it is open: milliseconds from now. */
-  reopensInMs(nowMs: number): number | undefined {
+  /** When its breaker lets a call through again: milliseconds from now; Infinity if it is not open. */
+  reopensInMs(nowMs: number): number {
     return this.#breaker.reopensInMs(nowMs)
   }
 

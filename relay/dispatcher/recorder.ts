@@ -5,6 +5,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import { type Recorded, recordSettlements, type SettledDelivery } from '../store/record-settlements.ts'
 import { type OrderingKey, releaseSuccessors } from '../store/release-successors.ts'
 import { inTransaction } from '../store/transaction.ts'
+import { within } from './within.ts'
 
 /** What results are written with. */
 export interface RecorderOptions {
@@ -57,15 +58,10 @@ export class Recorder {
     })
   }
 
-  /** Writes what is left, for at most `ms`; what cannot be written by then is forgotten. */
+  /** Writes what is left, for at most `ms`; what cannot be written by then is left to its claim. */
   async stop(ms: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, ms)
-    })
-    await Promise.race([this.#writing, late])
+    if (this.#writing !== undefined) await within(ms, this.#writing)
     this.#givenUp = true
-    clearTimeout(timer)
   }
 
   async #writeAll(): Promise<void> {

@@ -51,9 +51,9 @@ export class Breaker {
     }
   }
 
-  /** When to look again, if it is open: milliseconds from now. */
-  reopensInMs(nowMs: number): number | undefined {
-    return this.#state === 'open' ? Math.max(0, this.#openUntil - nowMs) : undefined
+  /** When to look again: milliseconds from now; Infinity if it is not open. */
+  reopensInMs(nowMs: number): number {
+    return this.#state === 'open' ? Math.max(0, this.#openUntil - nowMs) : Number.POSITIVE_INFINITY
   }
 
   /** Learns from a call. */

@@ -40,6 +40,19 @@ export function readHttpAnswer(answer: HttpAnswer): Outcome {
   return { kind: 'refused', error: `${error}, after ${answer.attempts} attempts before`, status }
 }
 
+// No connection, or none that is trusted: the request was never sent.
+const UNREACHED =
+  /^(ECONNREFUSED|ENOTFOUND|EAI_|EHOST|ENET|UND_ERR_CONNECT_TIMEOUT|CERT_|ERR_TLS_CERT|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_)/
+
+/**
+ * Reads the failure of a call that got no answer. Whether the request was taken is unknown unless it was never sent.
+ * Only the code is told: the text can hold addresses, and what the other side wrote.
+ */
+export function readHttpFailure(error: unknown): Outcome {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unknown'
+  return { kind: UNREACHED.test(code) ? 'unavailable' : 'failed', error: `no answer: ${code}` }
+}
+
 /** Seconds or an HTTP date; at most an hour; undefined if it is neither. */
 export function readRetryAfter(value: string | undefined, nowMs: number): number | undefined {
   const text = value?.trim() ?? ''
