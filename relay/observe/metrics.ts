@@ -9,10 +9,14 @@ export type Metrics = ReturnType<typeof createMetrics>
 /** A fresh registry with every instrument; one a relay. */
 export function createMetrics() {
   const registry = new Registry()
-  const registers = [registry]
   collectDefaultMetrics({ register: registry })
+  return { registry, ...publishing(registry), ...delivering(registry), ...waiting(registry), ...belonging(registry) }
+}
+
+/** What happens to messages of the log. */
+function publishing(registry: Registry) {
+  const registers = [registry]
   return {
-    registry,
     published: new Counter({
       name: 'postcommit_published_total',
       help: 'Messages acknowledged by the broker straight from the log.',
@@ -31,6 +35,13 @@ export function createMetrics() {
       labelNames: ['source'] as const,
       registers,
     }),
+  }
+}
+
+/** What happens to messages on their way to destinations. */
+function delivering(registry: Registry) {
+  const registers = [registry]
+  return {
     attempts: new Counter({
       name: 'postcommit_attempts_total',
       help: 'Deliveries attempted, by outcome: confirmed, failed, refused, unavailable.',
@@ -44,6 +55,19 @@ export function createMetrics() {
       buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600],
       registers,
     }),
+    breaker: new Gauge({
+      name: 'postcommit_breaker_state',
+      help: 'Circuit breaker of a destination: 0 closed, 1 half-open, 2 open.',
+      labelNames: ['source', 'destination'] as const,
+      registers,
+    }),
+  }
+}
+
+/** What waits; brought up to date for a scrape. */
+function waiting(registry: Registry) {
+  const registers = [registry]
+  return {
     backlog: new Gauge({
       name: 'postcommit_backlog',
       help: 'Messages committed and not confirmed; counted to 100000 at most.',
@@ -62,12 +86,13 @@ export function createMetrics() {
       labelNames: ['source', 'destination'] as const,
       registers,
     }),
-    breaker: new Gauge({
-      name: 'postcommit_breaker_state',
-      help: 'Circuit breaker of a destination: 0 closed, 1 half-open, 2 open.',
-      labelNames: ['source', 'destination'] as const,
-      registers,
-    }),
+  }
+}
+
+/** How this relay stands among the others, and to its servers. */
+function belonging(registry: Registry) {
+  const registers = [registry]
+  return {
     leaseHeld: new Gauge({
       name: 'postcommit_lease_held',
       help: '1 while this relay owns the shard.',

@@ -3,7 +3,7 @@ import { failpoint, NATS_DESTINATION, PostcommitError } from 'postcommit/protoco
 import type { Broker } from '../broker/broker.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Queryable } from '../store/queryable.ts'
-import { type ParkedMessage, savePosition } from '../store/save-position.ts'
+import { savePosition } from '../store/save-position.ts'
 import { selectBlockedKeys } from '../store/select-blocked-keys.ts'
 import type { LogRow } from '../store/select-window.ts'
 import type { TakenShard } from '../store/take-shard.ts'
@@ -25,18 +25,10 @@ export interface ShardPublisherOptions {
   readonly onRead: () => void
 }
 
-/** A running shard. */
-export interface ShardPublisher {
-  /** Looks at the log now. */
-  wake(): void
-  /** Hands on what has been read, at most for `drainMs`, saves, and ends. */
-  stop(drainMs: number): Promise<void>
-  /** Settles when it has ended: `fenced` if another relay owns the shard by now. Rejects if its connection failed. */
-  readonly ended: Promise<'stopped' | 'fenced'>
-}
-
+/** A batch that has been read and fed to the pipeline, and is not saved yet. */
 interface Outstanding {
   readonly batch: ReadBatch
+  /** Where the id sequence stood when it was read. */
   readonly sequence: bigint | undefined
   readonly settled: Promise<SettledBatch>
   result: SettledBatch | undefined
@@ -48,144 +40,171 @@ const BLOCKED_KEYS_REFRESH_MS = 1000
 const IDLE_SAVE_MS = 10_000
 
 /** Publishes one shard of the log: read a window, hand it on, save the position; the next is read meanwhile. */
-export function startShardPublisher(options: ShardPublisherOptions): ShardPublisher {
-  const { client, shard, broker, metrics, source, log, pollMs } = options
-  const signal = new WakeSignal()
-  let stopping = false
-  let abandon = (): void => undefined
-  const abandoned = new Promise<'abandoned'>((resolve) => {
-    abandon = () => resolve('abandoned')
-  })
+export class ShardPublisher {
+  /** Settles when it has ended: `fenced` if another relay owns the shard by now. Rejects if its connection failed. */
+  readonly ended: Promise<'stopped' | 'fenced'>
+  readonly #options: ShardPublisherOptions
+  readonly #reader: WindowReader
+  readonly #signal = new WakeSignal()
+  readonly #outstanding: Outstanding[] = []
+  readonly #abandoned: Promise<'abandoned'>
+  #abandon = (): void => undefined
+  #stopping = false
+  #clockOffsetMs: number | undefined
+  #pauseMs: number
+  #savedAt = performance.now()
+  #refreshedAt = performance.now()
 
-  async function run(): Promise<'stopped' | 'fenced'> {
-    const blocked = await selectBlockedKeys(client, shard.slotFirst, shard.slotLast)
-    const pipeline = new Pipeline(
-      broker,
-      events(options, () => clockOffsetMs),
-      options.inFlightMax,
-      blocked,
-    )
-    const reader = new WindowReader(client, shard)
-    const outstanding: Outstanding[] = []
-    let clockOffsetMs: number | undefined
-    let refreshedAt = performance.now()
-    let savedAt = performance.now()
-    let pauseMs = pollMs.min
+  constructor(options: ShardPublisherOptions) {
+    this.#options = options
+    this.#reader = new WindowReader(options.client, options.shard)
+    this.#pauseMs = options.pollMs.min
+    this.#abandoned = new Promise((resolve) => {
+      this.#abandon = () => resolve('abandoned')
+    })
+    this.ended = this.#run()
+    // Whoever waits for it hears of it; nobody has to.
+    this.ended.catch(() => undefined)
+  }
 
-    /** Saves after the oldest outstanding batch, together with those behind it that are settled as well. */
-    async function saveNext(): Promise<boolean> {
-      const oldest = outstanding[0]
-      if (oldest === undefined) return true
-      if ((await Promise.race([oldest.settled, abandoned])) === 'abandoned') return false
-      failpoint('publisher.after_ack')
-      const parked: ParkedMessage[] = []
-      let last = oldest
-      while (outstanding[0]?.result !== undefined) {
-        last = outstanding.shift() ?? last
-        parked.push(...(last.result?.parked ?? []))
-      }
-      await save(last.batch, last.result, parked, last.sequence)
-      return true
-    }
+  /** Looks at the log now. */
+  wake(): void {
+    this.#signal.call()
+  }
 
-    async function save(
-      batch: ReadBatch,
-      result: SettledBatch | undefined,
-      parked: readonly ParkedMessage[],
-      sequence: bigint | undefined,
-    ): Promise<void> {
-      const xid = await savePosition(client, shard.shard, shard.epoch, { ...batch.position, ack: result?.ack }, parked)
-      if (xid === undefined) throw fenced(shard)
-      failpoint('publisher.after_save')
-      savedAt = performance.now()
-      if (sequence !== undefined) reader.mark(sequence, xid)
-    }
+  /** Hands on what has been read, at most for `drainMs`, saves, and ends. */
+  async stop(drainMs: number): Promise<void> {
+    this.#stopping = true
+    this.#signal.call()
+    const timer = setTimeout(this.#abandon, drainMs)
+    await Promise.allSettled([this.ended])
+    clearTimeout(timer)
+  }
 
+  async #run(): Promise<'stopped' | 'fenced'> {
+    const { source, shard, broker, metrics, log, inFlightMax } = this.#options
+    const owned = { source, shard: String(shard.shard) }
+    const pipeline = new Pipeline(broker, this.#events(), inFlightMax, await this.#blockedKeys())
+    metrics.leaseHeld.set(owned, 1)
     try {
-      while (!stopping) {
-        const batch = await reader.read()
-        clockOffsetMs = batch.clockOffsetMs
-        options.onRead()
-        if (batch.rows.length > 0) {
-          failpoint('publisher.before_publish')
-          const entry: Outstanding = {
-            batch,
-            sequence: reader.sequence,
-            settled: pipeline.feed(batch.rows),
-            result: undefined,
-          }
-          void entry.settled.then((result) => {
-            entry.result = result
-          })
-          outstanding.push(entry)
-          pauseMs = pollMs.min
-          if (outstanding.length >= OUTSTANDING_MAX && !(await saveNext())) break
-        } else if (outstanding.length > 0) {
-          if (!(await saveNext())) break
-        } else {
-          if (performance.now() - savedAt > IDLE_SAVE_MS) await save(batch, undefined, [], reader.sequence)
-          await signal.wait(pauseMs)
-          pauseMs = Math.min(pollMs.max, pauseMs * 2)
-        }
-        if (pipeline.blockedKeys.size > 0 && performance.now() - refreshedAt > BLOCKED_KEYS_REFRESH_MS) {
-          // With nothing outstanding the table is the whole truth about what is set aside.
-          while (outstanding.length > 0 && (await saveNext()));
-          if (outstanding.length > 0) break
-          pipeline.unblock(await selectBlockedKeys(client, shard.slotFirst, shard.slotLast))
-          refreshedAt = performance.now()
-        }
+      while (!this.#stopping) {
+        if (!(await this.#step(pipeline))) break
       }
-      while (outstanding.length > 0 && (await saveNext()));
+      await this.#saveAll()
       return 'stopped'
     } catch (error) {
       if (!(error instanceof PostcommitError) || error.code !== 'POSTCOMMIT_FENCED') throw error
       metrics.fencedWrites.inc({ source })
-      log.warn({ source, shard: shard.shard, epoch: shard.epoch }, error.message)
+      log.warn({ ...owned, epoch: shard.epoch }, error.message)
       return 'fenced'
     } finally {
       pipeline.stop()
-      metrics.leaseHeld.set({ source, shard: String(shard.shard) }, 0)
+      metrics.leaseHeld.set(owned, 0)
     }
   }
 
-  metrics.leaseHeld.set({ source, shard: String(shard.shard) }, 1)
-  const ended = run()
-  ended.catch(() => undefined)
-  return {
-    wake: () => signal.call(),
-    async stop(drainMs) {
-      stopping = true
-      signal.call()
-      const timer = setTimeout(abandon, drainMs)
-      await ended.then(
-        () => undefined,
-        () => undefined,
-      )
-      clearTimeout(timer)
-    },
-    ended,
+  /** One read and what follows from it; false if the wait for the broker was abandoned. */
+  async #step(pipeline: Pipeline): Promise<boolean> {
+    const batch = await this.#reader.read()
+    this.#clockOffsetMs = batch.clockOffsetMs
+    this.#options.onRead()
+    if (batch.rows.length > 0) {
+      this.#handOn(pipeline, batch)
+      if (this.#outstanding.length >= OUTSTANDING_MAX && !(await this.#saveNext())) return false
+    } else if (this.#outstanding.length > 0) {
+      if (!(await this.#saveNext())) return false
+    } else await this.#idle(batch)
+    const isStale = performance.now() - this.#refreshedAt > BLOCKED_KEYS_REFRESH_MS
+    return pipeline.blockedKeys.size > 0 && isStale ? await this.#refreshBlockedKeys(pipeline) : true
   }
-}
 
-function events(options: ShardPublisherOptions, clockOffsetMs: () => number | undefined): PipelineEvents {
-  const { metrics, source, log, shard } = options
-  const published = metrics.published.labels({ source })
-  const duplicates = metrics.duplicates.labels({ source })
-  const parked = metrics.parked.labels({ source })
-  const seconds = metrics.commitToConfirm.labels({ source, destination: NATS_DESTINATION })
-  return {
-    acked(row: LogRow, duplicate: boolean) {
-      failpoint('publisher.mid_window')
-      published.inc()
-      if (duplicate) duplicates.inc()
-      const offsetMs = clockOffsetMs()
-      if (offsetMs !== undefined) seconds.observe(Math.max(0, performance.now() + offsetMs - row.createdMs) / 1000)
-    },
-    parked(row, error) {
-      parked.inc()
-      log.warn({ source, gid: row.gid, branch: row.branch, topic: row.topic, error }, 'message set aside')
-    },
-    outage: (error) => log.warn({ source, shard: shard.shard, error }, 'broker outage: publishing is paused'),
-    recovered: () => log.info({ source, shard: shard.shard }, 'broker is back: publishing goes on'),
+  #handOn(pipeline: Pipeline, batch: ReadBatch): void {
+    failpoint('publisher.before_publish')
+    const { sequence } = this.#reader
+    const entry: Outstanding = { batch, sequence, settled: pipeline.feed(batch.rows), result: undefined }
+    void entry.settled.then((result) => {
+      entry.result = result
+    })
+    this.#outstanding.push(entry)
+    this.#pauseMs = this.#options.pollMs.min
+  }
+
+  /** Waits for a call or the poll. Saves now and then, so that the lower bound of the ids rises without messages too. */
+  async #idle(batch: ReadBatch): Promise<void> {
+    if (performance.now() - this.#savedAt > IDLE_SAVE_MS) await this.#save(batch, [], undefined, this.#reader.sequence)
+    await this.#signal.wait(this.#pauseMs)
+    this.#pauseMs = Math.min(this.#options.pollMs.max, this.#pauseMs * 2)
+  }
+
+  async #saveAll(): Promise<boolean> {
+    while (this.#outstanding.length > 0) {
+      if (!(await this.#saveNext())) return false
+    }
+    return true
+  }
+
+  /** Saves after the oldest outstanding batch, together with those behind it that are settled as well. */
+  async #saveNext(): Promise<boolean> {
+    const [oldest] = this.#outstanding
+    if (oldest === undefined) return true
+    if ((await Promise.race([oldest.settled, this.#abandoned])) === 'abandoned') return false
+    failpoint('publisher.after_ack')
+    const firstOpen = this.#outstanding.findIndex(({ result }) => result === undefined)
+    const settled = this.#outstanding.splice(0, firstOpen === -1 ? this.#outstanding.length : firstOpen)
+    const last = settled.at(-1) ?? oldest
+    const parked = settled.flatMap(({ result }) => result?.parked ?? [])
+    await this.#save(last.batch, parked, last.result?.ack, last.sequence)
+    return true
+  }
+
+  async #save(
+    { position }: ReadBatch,
+    parked: SettledBatch['parked'],
+    ack: SettledBatch['ack'],
+    sequence: bigint | undefined,
+  ): Promise<void> {
+    const { client, shard } = this.#options
+    const xid = await savePosition(client, shard.shard, shard.epoch, { ...position, ack }, parked)
+    if (xid === undefined) throw fenced(shard)
+    failpoint('publisher.after_save')
+    this.#savedAt = performance.now()
+    // The sequence was read before this xid was drawn: a lower bound for whatever comes after it.
+    if (sequence !== undefined) this.#reader.mark(sequence, xid)
+  }
+
+  async #refreshBlockedKeys(pipeline: Pipeline): Promise<boolean> {
+    // With nothing outstanding the table is the whole truth about what is set aside.
+    if (!(await this.#saveAll())) return false
+    pipeline.unblock(await this.#blockedKeys())
+    this.#refreshedAt = performance.now()
+    return true
+  }
+
+  #blockedKeys(): Promise<Set<string>> {
+    const { client, shard } = this.#options
+    return selectBlockedKeys(client, shard.slotFirst, shard.slotLast)
+  }
+
+  #events(): PipelineEvents {
+    const { metrics, source, log, shard } = this.#options
+    const published = metrics.published.labels({ source })
+    const duplicates = metrics.duplicates.labels({ source })
+    const parked = metrics.parked.labels({ source })
+    const seconds = metrics.commitToConfirm.labels({ source, destination: NATS_DESTINATION })
+    return {
+      acked: ({ createdMs }: LogRow, duplicate: boolean) => {
+        failpoint('publisher.mid_window')
+        published.inc()
+        if (duplicate) duplicates.inc()
+        if (this.#clockOffsetMs === undefined) return
+        seconds.observe(Math.max(0, performance.now() + this.#clockOffsetMs - createdMs) / 1000)
+      },
+      parked({ gid, branch, topic }, error) {
+        parked.inc()
+        log.warn({ source, gid, branch, topic, error }, 'message set aside')
+      },
+      outage: (error) => log.warn({ source, shard: shard.shard, error }, 'broker outage: publishing is paused'),
+      recovered: () => log.info({ source, shard: shard.shard }, 'broker is back: publishing goes on'),
+    }
   }
 }
