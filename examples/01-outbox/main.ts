@@ -35,7 +35,7 @@ const outOfStock = await outbox
 console.log(`rolled back: ${outOfStock}`)
 
 // Until now nothing has been sent. Usually `postcommit run` does that; a small app can have the relay inside.
-const post = new EventEmitter()
+const post = new EventEmitter<{ sent: [] }>()
 const relay = createRelay({
   db: pool,
   handlers: {
