@@ -35,12 +35,12 @@ const outOfStock = await outbox
 console.log(`rolled back: ${outOfStock}`)
 
 // Until now nothing has been sent. Usually `postcommit run` does that; a small app can have the relay inside.
-const post = new EventEmitter<{ sent: [] }>()
+const post = new EventEmitter()
 const relay = createRelay({
   db: pool,
   handlers: {
     async mailer({ content, attempt }) {
-      if (!content.includes(order.id)) return // of an earlier run
+      if (typeof content !== 'string' || !content.includes(order.id)) return // of an earlier run
       console.log(`attempt ${attempt}: ${attempt === 1 ? 'the mail server is away' : `mail sent for ${content}`}`)
       if (attempt === 1) throw new Error('the mail server is away')
       post.emit('sent')
