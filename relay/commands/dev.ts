@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { addConfigFlags } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
+import { ExitCode } from './exit-code.ts'
 
 export function devCommand(context: CommandContext): Command {
   return addConfigFlags(new Command('dev'))
@@ -14,6 +15,8 @@ export function devCommand(context: CommandContext): Command {
       } finally {
         for (const undo of undos.toReversed()) await undo()
       }
+      // Not left to the event loop: a NATS server that was never reached is still being tried by its client.
+      context.end(ExitCode.Ok)
     })
 }
 

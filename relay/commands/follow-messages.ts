@@ -52,7 +52,7 @@ export async function followMessages({ source, pool }: OpenSource): Promise<() =
   async function published(): Promise<MessageEvent[]> {
     const current = await selectPositions(pool)
     const rows = await Promise.all(
-      current.map((position) => {
+      current.map(async (position) => {
         const last = positions.get(position.shard)
         return last === undefined || !isSameRange(last, position) ? [] : publishedSince(pool, last, position)
       }),

@@ -36,6 +36,15 @@ const COMMANDS = [
  * ends with one of {@link ExitCode}.
  */
 export async function runProgram(args: readonly string[], context: CommandContext): Promise<void> {
+  try {
+    await createProgram(context).parseAsync(args, { from: 'user' })
+  } catch (error) {
+    context.finish(report(error, args, context))
+  }
+}
+
+/** All commands, not run yet. */
+export function createProgram(context: CommandContext): Command {
   const program = new Command('postcommit')
     .description('What must happen after a database commit, happens.')
     .version(RELAY_VERSION, '--version', 'print the version')
@@ -45,11 +54,7 @@ export async function runProgram(args: readonly string[], context: CommandContex
       writeErr: (text) => context.err(text.trimEnd()),
     })
   for (const command of COMMANDS) adopt(program, command(context))
-  try {
-    await program.parseAsync(args, { from: 'user' })
-  } catch (error) {
-    context.finish(report(error, args, context))
-  }
+  return program
 }
 
 /** Commands made apart from the program take its way to end and to write only if they are told to. */

@@ -23,15 +23,15 @@ export function runCommand(context: CommandContext): Command {
       await untilAborted(stop)
       log.info('stopping')
       const inTime = await daemon.stop()
-      if (inTime) return log.info('stopped')
-      log.error('stopped before everything in flight was settled; it will be delivered again')
-      // Something still holds on to the process; its claims run out by themselves.
-      context.end(ExitCode.Failed)
+      if (inTime) log.info('stopped')
+      else log.error('stopped before everything in flight was settled; it will be delivered again')
+      // Not left to the event loop: a NATS server that was never reached is still being tried by its client.
+      context.end(inTime ? ExitCode.Ok : ExitCode.Failed)
     })
 }
 
 /** Resolves when the signal is aborted. */
-export function untilAborted(signal: AbortSignal): Promise<void> {
+function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve()
     else signal.addEventListener('abort', () => resolve(), { once: true })

@@ -102,7 +102,7 @@ export async function withClient<T>(source: string, url: string, work: (client: 
 }
 
 /** The error of a database that cannot be connected to. */
-export function unreachable(database: string, error: unknown): PostcommitError<'POSTCOMMIT_DATABASE_UNREACHABLE'> {
+function unreachable(database: string, error: unknown): PostcommitError<'POSTCOMMIT_DATABASE_UNREACHABLE'> {
   return new PostcommitError('POSTCOMMIT_DATABASE_UNREACHABLE', { database, reason: reasonOf(error) }, { cause: error })
 }
 

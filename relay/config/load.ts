@@ -29,7 +29,7 @@ export interface LoadedConfig {
 }
 
 /** The file that is read from the working directory unless another is named. */
-export const CONFIG_FILE = 'postcommit.json'
+const CONFIG_FILE = 'postcommit.json'
 
 /**
  * Reads the configuration: flag over environment over file over default.

@@ -94,5 +94,8 @@ test('a port that is taken is said in a sentence', async () => {
     registry: new Registry(),
     refresh: async () => undefined,
   })
-  await expect(second).rejects.toThrow(`cannot listen on 127.0.0.1:${port}: another program listens there`)
+  await expect(second).rejects.toMatchObject({
+    code: 'POSTCOMMIT_LISTEN_FAILED',
+    message: expect.stringContaining(`cannot listen on 127.0.0.1:${port}: another program listens there`),
+  })
 })

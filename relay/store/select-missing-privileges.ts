@@ -12,7 +12,9 @@ from (values
   ('relay', 'SELECT'), ('relay', 'INSERT'), ('relay', 'UPDATE'), ('relay', 'DELETE'),
   ('installation', 'SELECT'), ('migration', 'SELECT')
 ) as needed (name, privilege)
-where not has_table_privilege('postcommit.' || name, privilege)`,
+where not has_table_privilege('postcommit.' || name, privilege)
+union all
+select 'ownership of outbox' where not pg_has_role((select relowner from pg_class where oid = 'postcommit.outbox'::regclass), 'USAGE')`,
   })
   return rows.map(({ missing }) => missing)
 }

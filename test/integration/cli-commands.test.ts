@@ -82,7 +82,7 @@ describe('exit codes and errors', () => {
     await using empty = await database({ migrated: false })
     const result = await runCli(['status'], { cwd, env: { DATABASE_URL: empty.url } })
     expect(result).toMatchObject({ code: 1, stdout: '' })
-    expect(result.stderr).toContain('Run: postcommit migrate')
+    expect(result.stderr).toContain('Run: postcommit migrate (POSTCOMMIT_MIGRATION_PENDING)')
   })
 })
 

@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { maskUrl } from '../../config/mask.ts'
 import type { RelayConfig } from '../../config/schema.ts'
 import { RELAY_VERSION } from '../../version.ts'
-import type { Daemon } from '../daemon.ts'
 import { formatDuration } from '../duration.ts'
 import { formatTable } from '../table.ts'
 import { DEV_FOLDER } from './facts.ts'
@@ -13,14 +12,15 @@ import { DEV_STREAM } from './streams.ts'
 export interface DevReady {
   readonly config: RelayConfig
   readonly servers: DevServers
-  readonly daemon: Daemon
+  readonly healthUrl: string | undefined
   /** Applied by this start. */
   readonly migrations: readonly string[]
   readonly cwd: string
+  readonly readyMs: number
 }
 
 /** Where everything is, in aligned lines. */
-export function devBanner({ config, servers, daemon, migrations, cwd }: DevReady): readonly string[] {
+export function devBanner({ config, servers, healthUrl, migrations, cwd, readyMs }: DevReady): readonly string[] {
   const { databaseName, databaseUrl, ownDatabase, nats } = servers
   // A password that only opens a server on this machine may be shown; anybody else's may not.
   const address = ownDatabase ? databaseUrl : maskUrl(databaseUrl)
@@ -32,11 +32,11 @@ export function devBanner({ config, servers, daemon, migrations, cwd }: DevReady
     ...streamRows(config, nats),
     ['Schema', migrations.length === 0 ? 'up to date' : `applied ${migrations.join(', ')}`],
     ...destinationRows(config),
-    ['Relay', daemon.healthUrl === undefined ? 'running' : `${daemon.healthUrl}/readyz  ${daemon.healthUrl}/metrics`],
+    ['Relay', healthUrl === undefined ? 'running' : `${healthUrl}/readyz  ${healthUrl}/metrics`],
     ['Data', `${join(cwd, DEV_FOLDER)}, kept between runs`],
   ]
   return [
-    `postcommit ${RELAY_VERSION}, development. Ready in ${formatDuration(performance.now())}.`,
+    `postcommit ${RELAY_VERSION}, development. Ready in ${formatDuration(readyMs)}.`,
     ...formatTable(rows, '  '),
     'What becomes of messages follows. Ctrl-C stops everything.',
   ]

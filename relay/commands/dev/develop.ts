@@ -53,7 +53,12 @@ export async function develop(context: CommandContext, command: Command, atEnd: 
 
   const json = isGiven(command, 'json')
   if (json) context.out(JSON.stringify({ event: 'ready', ...facts }))
-  else for (const line of devBanner({ config, servers, daemon, migrations, cwd })) context.out(line)
+  else {
+    const { healthUrl } = daemon
+    // Since the process began.
+    const readyMs = performance.now()
+    for (const line of devBanner({ config, servers, healthUrl, migrations, cwd, readyMs })) context.out(line)
+  }
   await tail(sources, stop, {
     show: (event) => context.out(json ? JSON.stringify(event) : describeEvent(event)),
     note: (text) => context.err(text),

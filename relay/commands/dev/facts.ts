@@ -31,7 +31,7 @@ export function writeDevFacts(cwd: string, facts: DevFacts): void {
 }
 
 /** The facts of the `postcommit dev` of a folder, as long as it runs. */
-export function readDevFacts(cwd: string): DevFacts | undefined {
+function readDevFacts(cwd: string): DevFacts | undefined {
   try {
     const facts = DevFacts.parse(JSON.parse(readFileSync(join(cwd, FILE), 'utf8')))
     return isRunning(facts) ? facts : undefined

@@ -27,22 +27,22 @@ export interface DevServers {
 /** Starts what is not configured, PostgreSQL and NATS side by side. */
 export async function startDevServers(cwd: string, { config }: LoadedConfig): Promise<DevServers> {
   const [configured] = Object.values(config.databases)
-  const starting = [
-    configured === undefined ? startPostgres({ dataDir: join(cwd, DEV_FOLDER, 'postgres') }) : undefined,
-    config.nats.servers.length === 0 && findNatsServer() !== undefined
-      ? startNats({ storeDir: join(cwd, DEV_FOLDER, 'nats') })
-      : undefined,
-  ] as const
-  const results = await Promise.allSettled(starting)
+  const startsNats = config.nats.servers.length === 0 && findNatsServer() !== undefined
+  const [startedPostgres, startedNats] = await Promise.allSettled([
+    configured === undefined
+      ? startPostgres({ dataDir: join(cwd, DEV_FOLDER, 'postgres') })
+      : Promise.resolve(undefined),
+    startsNats ? startNats({ storeDir: join(cwd, DEV_FOLDER, 'nats') }) : Promise.resolve(undefined),
+  ])
+  const [postgres, nats] = [fulfilled(startedPostgres), fulfilled(startedNats)]
   const stop = async (): Promise<void> => {
-    await Promise.all(results.map((result) => (result.status === 'fulfilled' ? result.value?.stop() : undefined)))
+    await Promise.all([postgres?.stop(), nats?.stop()].filter((stopping) => stopping !== undefined))
   }
-  for (const result of results) {
-    if (result.status === 'fulfilled') continue
+  for (const started of [startedPostgres, startedNats]) {
+    if (started.status === 'fulfilled') continue
     await stop()
-    throw result.reason
+    throw started.reason
   }
-  const [postgres, nats] = [await starting[0], await starting[1]]
   const [server] = config.nats.servers
   return {
     databaseUrl: postgres?.url ?? configured?.url ?? '',
@@ -57,4 +57,8 @@ export async function startDevServers(cwd: string, { config }: LoadedConfig): Pr
     natsUrl: nats?.url ?? server,
     stop,
   }
+}
+
+function fulfilled<T>(result: PromiseSettledResult<T>): T | undefined {
+  return result.status === 'fulfilled' ? result.value : undefined
 }

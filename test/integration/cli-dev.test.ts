@@ -1,0 +1,100 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { connect } from '@nats-io/transport-node'
+import pg from 'pg'
+import { createOutbox } from 'postcommit'
+import { describe, expect, test } from 'vitest'
+import { descendantsOf, isRunning } from '../../relay/dev/process-table.ts'
+import { eventually } from '../support/eventually.ts'
+import { privateFolder } from '../support/private-servers.ts'
+import { type Program, spawnProgram } from '../support/program.ts'
+import { CLI, runCli } from '../support/run-cli.ts'
+
+interface Facts {
+  readonly pid: number
+  readonly databaseUrl: string
+  readonly natsUrl?: string
+  readonly healthUrl: string
+}
+
+const READY_MS = 30_000
+
+async function startDev(cwd: string, env: Record<string, string> = {}, args: readonly string[] = []): Promise<Program> {
+  const program = await spawnProgram(CLI, ['dev', ...args], env, cwd)
+  await program.waitForLine(/^What becomes of messages follows|"event":"ready"/, { timeoutMs: READY_MS })
+  return program
+}
+
+const readFacts = async (cwd: string): Promise<Facts> =>
+  JSON.parse(await readFile(join(cwd, '.postcommit', 'dev.json'), 'utf8'))
+
+async function publish(databaseUrl: string, topic: string): Promise<string> {
+  const pool = new pg.Pool({ connectionString: databaseUrl })
+  try {
+    const outbox = createOutbox({ db: pool })
+    return (await outbox.commit((_, message) => message.publish(topic, { n: 1 }))).gid
+  } finally {
+    await pool.end()
+  }
+}
+
+describe('postcommit dev', () => {
+  test('brings everything a first publish needs, keeps it, and leaves no process behind', async () => {
+    const cwd = await privateFolder('dev with spaces ')
+    const first = await startDev(cwd)
+    const banner = first.lines.join('\n')
+    expect(banner).toMatch(/^postcommit \d+\.\d+\.\d+, development\. Ready in [\d.]+ m?s\.$/m)
+    const facts = await readFacts(cwd)
+    expect((await stat(join(cwd, '.postcommit', 'dev.json'))).mode & 0o777).toBe(0o600)
+    expect(banner).toContain(`DATABASE_URL=${facts.databaseUrl}`)
+    expect(banner).toContain(`NATS_URL=${facts.natsUrl}`)
+    expect(banner).toContain(`${join(cwd, '.postcommit')}, kept between runs`)
+    expect((await fetch(`${facts.healthUrl}/livez`)).status).toBe(200)
+
+    const gid = await publish(facts.databaseUrl, 'order.placed')
+    await first.waitForLine(new RegExp(`published +order\\.placed +${gid}:1`))
+    // Commands started beside it find it.
+    expect((await runCli(['inspect', gid], { cwd })).stdout).toContain('Published to NATS as order.placed.')
+    expect((await runCli(['doctor'], { cwd })).code).toBe(0)
+
+    const second = await runCli(['dev'], { cwd })
+    expect(second).toMatchObject({ code: 1, stderr: expect.stringContaining(`in use by process ${first.pid}`) })
+
+    const children = descendantsOf(first.pid)
+    expect(children.length).toBeGreaterThan(1)
+    expect(await first.kill('SIGINT')).toEqual({ code: 0, signal: null })
+    expect(children.filter(isRunning)).toEqual([])
+    await expect(readFacts(cwd)).rejects.toThrow('ENOENT')
+
+    await using again = await startDev(cwd)
+    expect(again.lines.join('\n')).toMatch(/Schema +up to date/)
+    const kept = await readFacts(cwd)
+    expect(kept.databaseUrl).toBe(facts.databaseUrl)
+    const connection = await connect({ servers: kept.natsUrl ?? '' })
+    await connection.close()
+    expect(await again.kill('SIGTERM')).toEqual({ code: 0, signal: null })
+  })
+
+  test('with a broker that is away it holds what is published, and says so', async () => {
+    const cwd = await privateFolder('dev')
+    await using dev = await startDev(cwd, { NATS_URL: 'nats://127.0.0.1:1' }, ['--json'])
+    const { databaseUrl } = await readFacts(cwd)
+    const gid = await publish(databaseUrl, 'order.placed')
+    const sentence = await eventually(async () => {
+      const { stdout } = await runCli(['inspect', gid], { cwd })
+      expect(stdout).toContain('Waiting')
+      return stdout
+    })
+    expect(sentence).toContain('relays are running, but none publishes to NATS')
+    expect(await dev.kill('SIGINT')).toEqual({ code: 0, signal: null })
+  })
+
+  test('a configuration that is wrong is told before anything is started', async () => {
+    const cwd = await privateFolder('dev')
+    const result = await runCli(['dev', '--http-port', '-1'], { cwd })
+    expect(result).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('http.port (--http-port): must be at least 0'),
+    })
+  })
+})

@@ -1,0 +1,65 @@
+import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createRelay } from '@postcommit/relay'
+import pg from 'pg'
+import { createOutbox } from 'postcommit'
+import { expect, test } from 'vitest'
+import { applyMigrations } from '../../relay/store/migrate.ts'
+import { selectMissingPrivileges } from '../../relay/store/select-missing-privileges.ts'
+import { database } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
+import { repositoryFolder } from '../support/repository-folder.ts'
+
+test('the roles of docs/operations.md can do what a relay and a service do, and the service cannot read the log', async () => {
+  await using db = await database({ migrated: false })
+  const suffix = randomUUID().slice(0, 8)
+  const [relayRole, appRole] = [`shop_relay_${suffix}`, `shop_app_${suffix}`]
+  const page = await readFile(join(repositoryFolder, 'docs/operations.md'), 'utf8')
+  const [roles = '', grants = ''] = [...page.matchAll(/```sql\n([\s\S]*?)```/g)].map(([, sql = '']) =>
+    sql
+      .replaceAll('database shop', `database ${db.name}`)
+      .replaceAll('shop_relay', relayRole)
+      .replaceAll('shop_app', appRole),
+  )
+  const as = (user: string) => {
+    const url = new URL(db.url)
+    url.username = user
+    url.password = 'p'
+    return url.href
+  }
+  await db.pool.query(`${roles} alter role ${relayRole} password 'p'; create role ${appRole} login password 'p'`)
+  const relayPool = new pg.Pool({ connectionString: as(relayRole) })
+  const appPool = new pg.Pool({ connectionString: as(appRole) })
+  const delivered: string[] = []
+  const relay = createRelay({
+    db: relayPool,
+    handlers: { stock: async ({ target }) => delivered.push(target) },
+  })
+  try {
+    const client = await relayPool.connect()
+    await applyMigrations(client, 'main')
+    expect(await selectMissingPrivileges(client)).toEqual([])
+    client.release()
+    await db.pool.query(grants)
+
+    await relay.start()
+    const outbox = createOutbox({ db: appPool })
+    await outbox.commit((_, message) => message.publish('a.b', 1, { key: 'k' }))
+    for (const duplicated of [false, true]) {
+      const work = () => outbox.commit((_, message) => message.call('stock', '/deduct', 1), { gid: 'mine' })
+      expect(await work()).toMatchObject({ duplicated })
+    }
+    await eventually(() => expect(delivered).toEqual(['/deduct']))
+    await expect(appPool.query('select from postcommit.outbox')).rejects.toMatchObject({ code: '42501' })
+    expect(await selectMissingPrivileges(appPool)).toContain('update on position')
+  } finally {
+    await relay.stop()
+    await Promise.all([relayPool.end(), appPool.end()])
+    await db.pool.query(
+      [relayRole, appRole]
+        .map((role) => `reassign owned by ${role} to current_user; drop owned by ${role}; drop role ${role}`)
+        .join(';'),
+    )
+  }
+})
