@@ -3,17 +3,17 @@ import type { NodeConnectionOptions } from '@nats-io/transport-node'
 import type pg from 'pg'
 import { type Logger, pino } from 'pino'
 import { isDestinationName, NATS_DESTINATION, PostcommitError } from 'postcommit/protocol'
-import { type Broker, openBroker } from './broker/broker.ts'
-import { ensureStreams, type StreamOptions } from './broker/streams.ts'
+import type { Broker } from './broker/broker.ts'
+import { Publishing } from './broker/publishing.ts'
+import type { StreamOptions } from './broker/streams.ts'
 import type { Destination } from './destinations/destination.ts'
 import { createHandlerDestination, type Handler } from './destinations/handler.ts'
 import { createHttpDestination, type HttpDestinationOptions } from './destinations/http.ts'
 import { createNatsDestination } from './destinations/nats.ts'
 import { createMetrics, type Metrics } from './observe/metrics.ts'
 import type { SessionConfig } from './sessions.ts'
-import { type Source, type SourceHealth, serveSource } from './source.ts'
+import { type Source, type SourceHealth, type SourceOptions, serveSource } from './source.ts'
 import { RELAY_VERSION } from './version.ts'
-import { WakeSignal } from './wake-signal.ts'
 
 /** A source database: a connection string, pg's options, or a Pool whose options are used (not its connections). */
 export type SourceDatabase = string | SessionConfig | pg.Pool
@@ -81,6 +81,11 @@ export interface Relay {
   refreshMetrics(): Promise<void>
 }
 
+const LEASE_MS = 10_000
+const CLAIM_LEASE_MS = 60_000
+const RETENTION_MS = 24 * 60 * 60_000
+const DRAIN_MS = 25_000
+const PUBLISHES_IN_FLIGHT = 1000
 const POLL_MS = { min: 2, max: 250 }
 const NATS_CONCURRENCY = 100
 const NATS_BACK_OFF = { baseMs: 500, capMs: 60_000 }
@@ -97,78 +102,30 @@ const NATS_BACK_OFF = { baseMs: 500, capMs: 60_000 }
  * ```
  */
 export function createRelay(options: RelayOptions): Relay {
-  const { leaseMs = 10_000, claimLeaseMs = 60_000, retentionMs = 86_400_000, drainMs = 25_000 } = options
   const log = options.log ?? pino({ level: 'warn' })
   const metrics = options.metrics ?? createMetrics()
   const databases = namedDatabases(options)
-  const ackTimeoutMs = options.nats?.ackTimeoutMs ?? 2000
-  const stopSignal = new WakeSignal()
-  let stopping = false
-  let stopped: Promise<void> | undefined
-  let natsProblem: string | undefined
-  let usable: Broker | undefined
-  let broker: Broker | undefined
+  let publishing: Publishing | undefined
   let sources: readonly Source[] = []
   let destinations: ReadonlyMap<string, Destination> = new Map()
-
-  /** Publishing begins when the configured streams have been seen to be safe, not before. */
-  async function prepareBroker(opened: Broker): Promise<void> {
-    while (!stopping) {
-      try {
-        const nc = await opened.connection()
-        await ensureStreams(nc, options.nats?.streams ?? [], 2 * leaseMs + ackTimeoutMs)
-        natsProblem = undefined
-        usable = opened
-        return
-      } catch (error) {
-        natsProblem = error instanceof Error ? error.message : String(error)
-        log.error({ error: natsProblem }, 'cannot publish')
-      }
-      await stopSignal.wait(2000)
-    }
-  }
+  let stopped: Promise<void> | undefined
 
   async function stop(): Promise<void> {
-    stopping = true
-    stopSignal.call()
-    await Promise.all(sources.map((source) => source.stop(drainMs)))
+    publishing?.giveUp()
+    await Promise.all(sources.map((source) => source.stop(options.drainMs ?? DRAIN_MS)))
     await Promise.all([...destinations.values()].map((destination) => destination.close()))
-    await broker?.close()
+    await publishing?.broker.close()
   }
 
   return {
     metrics,
     async start() {
       if (options.nats !== undefined) {
-        broker = openBroker({
-          connection: options.nats.connection,
-          ackTimeoutMs,
-          onStatus(event, detail) {
-            metrics.natsConnected.set(broker?.connected === true ? 1 : 0)
-            log.warn({ event, detail }, 'NATS')
-          },
-        })
-        broker.onConnected(() => metrics.natsConnected.set(1))
-        void prepareBroker(broker)
+        publishing = new Publishing({ ...options.nats, leaseMs: options.leaseMs ?? LEASE_MS, metrics, log })
       }
-      destinations = openDestinations(options, broker)
-      sources = Object.entries(databases).map(([source, database]) =>
-        serveSource({
-          source,
-          database,
-          name: options.name ?? `${hostname()}:${process.pid}`,
-          version: RELAY_VERSION,
-          broker: () => usable,
-          destinations,
-          metrics,
-          log,
-          leaseMs,
-          claimLeaseMs,
-          retentionMs,
-          inFlightMax: options.publishesInFlight ?? 1000,
-          pollMs: POLL_MS,
-        }),
-      )
+      destinations = openDestinations(options, publishing?.broker)
+      const common = sourceOptions(options, { log, metrics, destinations, broker: () => publishing?.safeBroker })
+      sources = Object.entries(databases).map(([source, database]) => serveSource({ ...common, source, database }))
       await Promise.all(sources.map(({ ready }) => ready))
     },
     async refreshMetrics() {
@@ -180,8 +137,30 @@ export function createRelay(options: RelayOptions): Relay {
     },
     health: () => ({
       sources: sources.map((source) => source.health()),
-      nats: { configured: options.nats !== undefined, connected: broker?.connected ?? false, problem: natsProblem },
+      nats: {
+        configured: options.nats !== undefined,
+        connected: publishing?.broker.connected ?? false,
+        problem: publishing?.problem,
+      },
     }),
+  }
+}
+
+type CommonOptions = Omit<SourceOptions, 'source' | 'database'>
+
+function sourceOptions(
+  options: RelayOptions,
+  parts: Pick<CommonOptions, 'log' | 'metrics' | 'destinations' | 'broker'>,
+): CommonOptions {
+  return {
+    ...parts,
+    name: options.name ?? `${hostname()}:${process.pid}`,
+    version: RELAY_VERSION,
+    leaseMs: options.leaseMs ?? LEASE_MS,
+    claimLeaseMs: options.claimLeaseMs ?? CLAIM_LEASE_MS,
+    retentionMs: options.retentionMs ?? RETENTION_MS,
+    inFlightMax: options.publishesInFlight ?? PUBLISHES_IN_FLIGHT,
+    pollMs: POLL_MS,
   }
 }
 

@@ -7,6 +7,7 @@ import {
 } from '@nats-io/transport-node'
 import { ENVELOPE, NATS_MESSAGE_ID } from 'postcommit/protocol'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
+import { WakeSignal } from '../wake-signal.ts'
 import { type AckMultiplexer, createAckMultiplexer } from './ack-multiplexer.ts'
 
 /** A message as it goes to the broker. */
@@ -29,9 +30,7 @@ export interface Broker {
   publish(message: BrokerMessage, settle: (verdict: PublishVerdict) => void): void
   /** Whether any stream takes `subject`; undefined if JetStream does not answer. */
   hasStream(subject: string): Promise<boolean | undefined>
-  /** Called whenever the connection comes up; returns how to stop listening. */
-  onConnected(listener: () => void): () => void
-  /** The connection, for administration. Waits for the first connect. */
+  /** The connection, for administration. Waits for the first connect; rejects if the broker is closed before it. */
   connection(): Promise<NatsConnection>
   close(): Promise<void>
 }
@@ -41,68 +40,108 @@ export interface BrokerOptions {
   readonly connection: NodeConnectionOptions
   /** How long an acknowledgement may take, milliseconds. */
   readonly ackTimeoutMs: number
-  readonly onStatus?: (event: string, detail: string) => void
+  readonly onConnected: () => void
+  readonly onTrouble: (event: 'unreachable' | 'disconnected' | 'error', detail: string) => void
 }
 
 const RECONNECT_MS = 250
+const FIRST_CONNECT_CAP_MS = 2000
 const API_TIMEOUT_MS = 2000
 
 /** Connects in the background, and again whenever the connection is lost. */
-export function openBroker({ connection, ackTimeoutMs, onStatus = () => undefined }: BrokerOptions): Broker {
-  let acks: AckMultiplexer | undefined
-  let connected = false
-  const listeners = new Set<() => void>()
-  const questions = new Map<string, Promise<boolean | undefined>>()
+export function openBroker(options: BrokerOptions): Broker {
+  return new NatsBroker(options)
+}
 
-  const up = (): void => {
-    connected = true
-    for (const listener of listeners) listener()
+class NatsBroker implements Broker {
+  readonly #options: BrokerOptions
+  readonly #opening: Promise<NatsConnection>
+  readonly #questions = new Map<string, Promise<boolean | undefined>>()
+  readonly #signal = new WakeSignal()
+  #acks: AckMultiplexer | undefined
+  #connected = false
+  #closed = false
+
+  constructor(options: BrokerOptions) {
+    this.#options = options
+    this.#opening = this.#open()
+    this.#opening.catch(() => undefined)
   }
 
-  const opening = connect({
-    name: 'postcommit relay',
-    maxReconnectAttempts: -1,
-    waitOnFirstConnect: true,
-    reconnectTimeWait: RECONNECT_MS,
-    pingInterval: 10_000,
-    maxPingOut: 3,
-    // Without it the client builds two stack traces for every publish: 43,000 instead of 24,000 a second.
-    noAsyncTraces: true,
-    ...connection,
-  })
-  opening.then(
-    (nc) => {
-      acks = createAckMultiplexer(nc, connection.inboxPrefix, ackTimeoutMs)
-      void watch(nc, acks)
-      up()
-    },
-    (error: Error) => onStatus('failed', error.message),
-  )
+  get connected(): boolean {
+    return this.#connected
+  }
 
-  async function watch(nc: NatsConnection, mux: AckMultiplexer): Promise<void> {
+  publish(message: BrokerMessage, settle: (verdict: PublishVerdict) => void): void {
+    if (this.#acks === undefined || !this.#connected) settle({ kind: 'outage', error: 'not connected to NATS' })
+    else this.#acks.publish(message.subject, message.content, brokerHeaders(message), settle)
+  }
+
+  async hasStream(subject: string): Promise<boolean | undefined> {
+    // A whole window may be refused at once; one question a subject is enough for all of it.
+    const asked = this.#questions.get(subject) ?? this.#askForStream(subject)
+    this.#questions.set(subject, asked)
+    return await asked.finally(() => this.#questions.delete(subject))
+  }
+
+  connection(): Promise<NatsConnection> {
+    return this.#opening
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#signal.call()
+    this.#acks?.close()
+    const nc = await this.#opening.catch(() => undefined)
+    await nc?.close()
+  }
+
+  /** The client's own waiting for a first connection cannot be ended; this one can. */
+  async #open(): Promise<NatsConnection> {
+    const { connection, ackTimeoutMs, onTrouble } = this.#options
+    for (let pauseMs = RECONNECT_MS; !this.#closed; pauseMs = Math.min(FIRST_CONNECT_CAP_MS, 2 * pauseMs)) {
+      try {
+        const nc = await connect({ ...STEADY, ...connection })
+        this.#acks = createAckMultiplexer(nc, connection.inboxPrefix, ackTimeoutMs)
+        void this.#watch(nc, this.#acks)
+        this.#up()
+        return nc
+      } catch (error) {
+        onTrouble('unreachable', error instanceof Error ? error.message : String(error))
+        await this.#signal.wait(pauseMs)
+      }
+    }
+    throw new Error('closed before the first connection')
+  }
+
+  async #watch(nc: NatsConnection, acks: AckMultiplexer): Promise<void> {
     for await (const status of nc.status()) {
       switch (status.type) {
         case 'disconnect':
-          connected = false
-          mux.failAll('the connection to NATS was lost')
-          onStatus('disconnected', status.server)
+          this.#connected = false
+          acks.failAll('the connection to NATS was lost')
+          if (!this.#closed) this.#options.onTrouble('disconnected', status.server)
           break
         case 'reconnect':
-          onStatus('reconnected', status.server)
-          up()
+          this.#up()
           break
         case 'error':
-          onStatus('error', status.error.message)
+          this.#options.onTrouble('error', status.error.message)
           break
         default:
       }
     }
-    connected = false
-    mux.failAll('the connection to NATS is closed')
+    this.#connected = false
+    acks.failAll('the connection to NATS is closed')
   }
 
-  async function askForStream(subject: string): Promise<boolean | undefined> {
-    const nc = connected ? await opening : undefined
+  #up(): void {
+    this.#connected = true
+    this.#options.onConnected()
+  }
+
+  async #askForStream(subject: string): Promise<boolean | undefined> {
+    const nc = this.#connected ? await this.#opening : undefined
     const answer = await nc
       ?.request('$JS.API.STREAM.NAMES', JSON.stringify({ subject }), { timeout: API_TIMEOUT_MS })
       .then((message) => message.json<{ streams?: string[] | null; error?: unknown }>())
@@ -110,33 +149,16 @@ export function openBroker({ connection, ackTimeoutMs, onStatus = () => undefine
     if (answer === undefined || answer.error !== undefined) return undefined
     return (answer.streams ?? []).length > 0
   }
+}
 
-  return {
-    get connected() {
-      return connected
-    },
-    publish(message, settle) {
-      if (acks === undefined || !connected) settle({ kind: 'outage', error: 'not connected to NATS' })
-      else acks.publish(message.subject, message.content, brokerHeaders(message), settle)
-    },
-    async hasStream(subject) {
-      // A whole window may be refused at once; one question a subject is enough for all of it.
-      const asked = questions.get(subject) ?? askForStream(subject)
-      questions.set(subject, asked)
-      return await asked.finally(() => questions.delete(subject))
-    },
-    onConnected(listener) {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
-    },
-    connection: () => opening,
-    async close() {
-      // If the first connect never succeeded there is nothing to close; the promise would wait for ever.
-      if (acks === undefined) return
-      acks.close()
-      await (await opening).close()
-    },
-  }
+const STEADY: NodeConnectionOptions = {
+  name: 'postcommit relay',
+  maxReconnectAttempts: -1,
+  reconnectTimeWait: RECONNECT_MS,
+  pingInterval: 10_000,
+  maxPingOut: 3,
+  // Without it the client builds two stack traces for every publish: 43,000 instead of 24,000 a second.
+  noAsyncTraces: true,
 }
 
 function brokerHeaders(message: BrokerMessage): MsgHdrs {

@@ -28,7 +28,6 @@ function scriptedBroker() {
     connected: true,
     publish: (message, settle) => void open.push({ message, settle }),
     hasStream: async () => false,
-    onConnected: () => () => undefined,
     connection: () => Promise.reject(new Error('no connection in this test')),
     close: async () => undefined,
   }
