@@ -28,11 +28,6 @@ export type SchemaInput<Schema> = Schema extends { '~standard': { types?: { inpu
   ? Input
   : unknown
 
-/** What a schema gives back. */
-export type SchemaOutput<Schema> = Schema extends { '~standard': { types?: { output: infer Output } | undefined } }
-  ? Output
-  : unknown
-
 /** The issues as one line: `orderId: expected number, received string; sku: required`. */
 export function describeIssues(issues: readonly SchemaIssue[]): string {
   return issues

@@ -37,7 +37,7 @@ export interface WindowRange {
 }
 
 /** The columns of a {@link LogRow}, for the statements that read the log. */
-export const LOG_COLUMNS = `id, gid, branch, topic, key, payload, body, headers,
+const LOG_COLUMNS = `id, gid, branch, topic, key, payload, body, headers,
       (extract(epoch from created_at) * 1000)::float8 as "createdMs"`
 
 /**

@@ -92,7 +92,8 @@ export const ERRORS = {
   },
   POSTCOMMIT_COMMIT_UNKNOWN: {
     message: 'the connection was lost during COMMIT of {gid} and the database could not be asked what became of it',
-    action: 'Call error.resolve() later, or commit again with the same gid: it is answered as a duplicate if it stands.',
+    action:
+      'Call error.resolve() later, or commit again with the same gid: it is answered as a duplicate if it stands.',
     retryable: true,
   },
   POSTCOMMIT_GID_CONFLICT: {
@@ -102,7 +103,8 @@ export const ERRORS = {
   },
   POSTCOMMIT_GID_ALREADY_COMMITTED: {
     message: 'gid {gid} has already been committed, and running its work again failed before it could be compared',
-    action: 'Look up the result of the first commit; nothing was written this time. error.cause is what the work threw.',
+    action:
+      'Look up the result of the first commit; nothing was written this time. error.cause is what the work threw.',
     retryable: false,
   },
   POSTCOMMIT_UNSAFE_DURABILITY: {

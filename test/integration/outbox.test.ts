@@ -1,8 +1,9 @@
 import { Kysely, PostgresDialect } from 'kysely'
-import type pg from 'pg'
+import pg from 'pg'
 import { createOutbox, PostcommitError } from 'postcommit'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { database, type TestDatabase } from '../support/database.ts'
+import { createFaultProxy } from '../support/fault-proxy.ts'
 
 interface Tables {
   orders: { id: string; note: string | null }
@@ -168,7 +169,6 @@ describe.each(clients)('commit over $client', ({ open }) => {
   test('synchronous_commit = off is raised for the transaction, so nobody can see what a crash would forget', async () => {
     await db.pool.query(`alter database ${db.name} set synchronous_commit = off`)
     try {
-      const { default: pg } = await import('pg')
       const pool = new pg.Pool({ connectionString: db.url, max: 1 })
       const outbox = createOutbox({ db: pool, wake: 'off' })
       let during: string | undefined
@@ -269,6 +269,28 @@ describe('commit', () => {
     })
     expect(await code(work)).toBe('POSTCOMMIT_COMMIT_ROLLED_BACK')
     expect(await log()).toEqual([])
+  })
+
+  test('if nobody can be asked what became of COMMIT, that is what is thrown, and it can be asked later', async () => {
+    const { hostname, port } = new URL(db.url)
+    const proxy = await createFaultProxy({ target: { host: hostname, port: Number(port) } })
+    const pool = new pg.Pool({ connectionString: proxy.through(db.url) })
+    pool.on('error', () => undefined)
+    const outbox = createOutbox({ db: pool, wake: 'off', resolveMs: 300 })
+    const cut = proxy.cutWhen('down', (bytes) => bytes.includes('COMMIT\0'))
+    const committing = outbox.commit(async (tx, message) => {
+      proxy.refuseNew()
+      await tx.query(`insert into orders (id) values ('unknown')`)
+      message.publish('a.b', 1)
+    })
+    const error = await rejection(committing)
+    await cut
+    expect(error).toMatchObject({ code: 'POSTCOMMIT_COMMIT_UNKNOWN', retryable: true })
+    proxy.acceptNew()
+    expect(await (error as PostcommitError).resolve?.()).toBe(true)
+    expect(await log()).toHaveLength(1)
+    await pool.end()
+    await proxy.close()
   })
 
   test('a message added after the work has returned is refused, not lost', async () => {

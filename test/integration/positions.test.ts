@@ -165,6 +165,7 @@ describe('trust', () => {
       code: 'POSTCOMMIT_UNSUPPORTED_SERVER',
     })
     await expect(trust({ standby: true })).rejects.toMatchObject({ code: 'POSTCOMMIT_NOT_PRIMARY' })
-    await expect(trust({ fsync: false })).rejects.toThrow('fsync is off')
+    await expect(trust({ fsync: false })).rejects.toMatchObject({ code: 'POSTCOMMIT_UNSAFE_DURABILITY' })
+    await expect(trust({ fullPageWrites: false })).rejects.toThrow('full_page_writes is off')
   })
 })

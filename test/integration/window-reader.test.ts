@@ -128,6 +128,14 @@ describe('WindowReader', () => {
     expect(rows[0]?.snapshot).toBe(snapshot)
   })
 
+  test('an owner that was replaced cannot freeze a window either, and says that it is fenced', async () => {
+    const { reader } = await freshReader()
+    await db.pool.query(`insert into postcommit.outbox (gid, branch, topic, slot, payload)
+      select 'g', n, 'a.b', n % 64, n::text from generate_series(1, 3000) n`)
+    await take()
+    await expect(reader.read()).rejects.toMatchObject({ code: 'POSTCOMMIT_FENCED' })
+  })
+
   test('the lower bound rises past handed-on rows, so a read touches the newest partitions only', async () => {
     const { reader, shard } = await freshReader()
     const outbox = createOutbox({ db: db.pool, wake: 'off' })
