@@ -1,6 +1,6 @@
 import { type Expression, type Kysely, type SqlBool, sql } from 'kysely'
 import { DeliveryState } from 'postcommit/protocol'
-import { HANDED_ON } from './handed-on.ts'
+import { HANDED_ON, MAY_WAIT } from './handed-on.ts'
 import type { MessageState } from './message-state.ts'
 import type { Tables } from './tables.ts'
 
@@ -39,7 +39,7 @@ export interface ListedMessage {
  * is the keyset of both, and a message that was set aside has the same id in both and is shown once, with its fate.
  *
  * Plan: each side is an index scan backwards over its primary key, stopped by LIMIT; `gid` uses delivery_gid, and
- * `waiting` reads the log above the positions' low bound only. Other filters walk back through what retention keeps.
+ * `waiting` reads the new end of the log only. Other filters walk back through what retention keeps.
  */
 export async function listMessages(
   db: Kysely<Tables>,
@@ -118,7 +118,7 @@ function placeInLog(states: readonly MessageState[], handedOn: Expression<SqlBoo
   const [waiting, published] = [states.includes('waiting'), states.includes('published')]
   if (waiting && published) return []
   if (published) return [handedOn]
-  if (waiting) return [sql<SqlBool>`not ${handedOn} and log.id > (select min(low) from postcommit.position)`]
+  if (waiting) return [sql<SqlBool>`${sql.raw(MAY_WAIT)} and not ${handedOn}`]
   return [sql<SqlBool>`false`]
 }
 

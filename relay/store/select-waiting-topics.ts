@@ -1,15 +1,14 @@
-import { HANDED_ON } from './handed-on.ts'
+import { HANDED_ON, MAY_WAIT } from './handed-on.ts'
 import type { Queryable } from './queryable.ts'
 
 /**
  * Topics of messages that NATS has not taken yet: in the log or set aside. For development; looks at a thousand of
- * each. Primary key of the log above the low bound of the positions; index delivery_due.
+ * each. Index outbox_xid; index delivery_due.
  */
 export async function selectWaitingTopics(client: Queryable): Promise<readonly string[]> {
   const { rows } = await client.query<{ topic: string }>({
     text: `select topic from (
-  select topic from postcommit.outbox log
-  where id > (select min(low) from postcommit.position) and not ${HANDED_ON} limit 1000
+  select topic from postcommit.outbox log where ${MAY_WAIT} and not ${HANDED_ON} limit 1000
 ) waiting
 union
 select target from (

@@ -244,6 +244,14 @@ describe('what doctor reads', () => {
     await using other = await database()
     expect(objectNames()).toEqual(expect.arrayContaining(['outbox', 'delivery_due', 'position', 'relay']))
     expect(await selectMissingObjects(other.pool, objectNames())).toEqual([])
+    // As an index is left by CREATE INDEX CONCURRENTLY that did not finish.
+    await other.pool.query(
+      `update pg_index set indisvalid = false where indexrelid = 'postcommit.delivery_gid'::regclass`,
+    )
+    expect(await selectMissingObjects(other.pool, objectNames())).toEqual(['delivery_gid'])
+    await other.pool.query(
+      `update pg_index set indisvalid = true where indexrelid = 'postcommit.delivery_gid'::regclass`,
+    )
     await other.pool.query('drop index postcommit.delivery_due; drop table postcommit.attempt')
     expect(await selectMissingObjects(other.pool, objectNames())).toEqual([
       'attempt',

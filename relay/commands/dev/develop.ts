@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { PostcommitError } from 'postcommit/protocol'
+import { NATS_DESTINATION, PostcommitError } from 'postcommit/protocol'
 import { type LoadedConfig, loadConfig } from '../../config/load.ts'
 import type { RelayConfig } from '../../config/schema.ts'
 import { lockFolder } from '../../dev/folder-lock.ts'
@@ -60,7 +60,12 @@ export async function develop(context: CommandContext, command: Command, atEnd: 
     for (const line of devBanner({ config, servers, healthUrl, migrations, cwd, readyMs })) context.out(line)
   }
   await tail(sources, stop, {
-    show: (event) => context.out(json ? JSON.stringify(event) : describeEvent(event)),
+    show(event) {
+      // The stream is being made at this moment, and the next attempt finds it.
+      const homeless = event.destination === NATS_DESTINATION && event.detail?.startsWith('no stream takes') === true
+      if (homeless && servers.nats.kind === 'started') return
+      context.out(json ? JSON.stringify(event) : describeEvent(event))
+    },
     note: (text) => context.err(text),
   })
   if (!json) context.out('Stopping.')
