@@ -49,6 +49,8 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
 }
 
 const CLAIM_MAX = 500
+/** Between two claims while there is more to do than slots: they fill up meanwhile, and claims are not made for ones. */
+const CLAIM_GAP_MS = 2
 /** How many rows a claim looks at after one that ran into followers of blocked keys. */
 const DIG_DEPTH = 500
 /** Results that wait for the database; beyond them nothing more is sent. */
@@ -115,8 +117,8 @@ class DispatchLoop implements Dispatcher {
         const found = await this.#claim(relay)
         onReadOk()
         errorPauseMs = ERROR_PAUSE_MS.first
-        pauseMs = found ? pollMs.min : Math.min(pollMs.max, pauseMs * 2)
-        if (!found) await this.#signal.wait(await this.#idleMs(pauseMs))
+        pauseMs = found === 'nothing' ? Math.min(pollMs.max, pauseMs * 2) : pollMs.min
+        await this.#signal.wait(found === 'more' ? CLAIM_GAP_MS : await this.#idleMs(pauseMs))
       } catch (error) {
         log.warn({ source, error: error instanceof Error ? error.message : String(error) }, 'cannot claim deliveries')
         await this.#signal.wait(errorPauseMs)
@@ -125,13 +127,13 @@ class DispatchLoop implements Dispatcher {
     }
   }
 
-  /** Claims and sends; resolves to whether there was anything, so that it is worth looking again at once. */
-  async #claim(relay: string): Promise<boolean> {
+  /** Claims and sends. `more`: at least one destination got as much as it could take, so that more may be due. */
+  async #claim(relay: string): Promise<'nothing' | 'all' | 'more'> {
     const { pool, claimLeaseMs } = this.#options
     const slots = this.#sender
       .freeSlots()
       .map(({ destination, free }) => ({ destination, free: Math.min(CLAIM_MAX, free) }))
-    if (slots.length === 0) return false
+    if (slots.length === 0) return 'nothing'
     const token = randomUUID()
     this.#claims.opening(token)
     const { deliveries, held } = await claimDue(pool, relay, token, claimLeaseMs, slots, this.#depth)
@@ -139,7 +141,10 @@ class DispatchLoop implements Dispatcher {
     this.#claims.opened(token, deliveries.length)
     this.#depth = held > 0 ? DIG_DEPTH : 0
     for (const row of deliveries) void this.#sender.send(row, token)
-    return deliveries.length + held > 0
+    if (deliveries.length + held === 0) return 'nothing'
+    const left = new Map(slots.map(({ destination, free }) => [destination, free]))
+    for (const { destination } of deliveries) left.set(destination, (left.get(destination) ?? 0) - 1)
+    return held > 0 || [...left.values()].includes(0) ? 'more' : 'all'
   }
 
   /** A claim whose statement failed may have been written all the same; nobody else would touch its rows for a minute. */

@@ -26,6 +26,8 @@ export interface Result extends SettledDelivery {
 }
 
 const BATCH_MAX = 500
+/** After a batch of so many the next one waits a little to grow as well. */
+const BATCH_WORTH_WAITING = 16
 const GAP_MS = 4
 const RETRY_FIRST_MS = 100
 const RETRY_CAP_MS = 2000
@@ -39,7 +41,7 @@ export class Recorder {
   readonly #options: RecorderOptions
   #waiting: Result[] = []
   #writing: Promise<void> | undefined
-  #wroteAt = Number.NEGATIVE_INFINITY
+  #nextAt = Number.NEGATIVE_INFINITY
   #givenUp = false
 
   constructor(options: RecorderOptions) {
@@ -67,9 +69,9 @@ export class Recorder {
   async #writeAll(): Promise<void> {
     let retryMs = RETRY_FIRST_MS
     while (this.#waiting.length > 0 && !this.#givenUp) {
-      await pause(this.#wroteAt + GAP_MS - performance.now())
+      await pause(this.#nextAt - performance.now())
       const batch = this.#waiting.splice(0, BATCH_MAX)
-      this.#wroteAt = performance.now()
+      this.#nextAt = performance.now() + (batch.length < BATCH_WORTH_WAITING ? 0 : GAP_MS)
       try {
         this.#recorded(batch, await this.#write(batch))
         retryMs = RETRY_FIRST_MS
