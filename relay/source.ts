@@ -129,5 +129,7 @@ function openPool({ source, database, log }: SourceOptions): pg.Pool {
     options: [database.options, DISPATCHER_OPTIONS].filter(Boolean).join(' '),
   })
   pool.on('error', (error) => log.warn({ source, error: error.message }, 'an idle connection was lost'))
+  // One that dies while it is checked out; unheard, it would end the process. Its statement rejects as well.
+  pool.on('connect', (client) => client.on('error', () => undefined))
   return pool
 }

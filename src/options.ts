@@ -5,7 +5,13 @@ import type { DatabaseLike } from './store/open-database.ts'
 
 /** What {@link createOutbox} takes. */
 export interface OutboxOptions<Db extends DatabaseLike, Schemas extends MessageSchemas = MessageSchemas> {
-  /** The service's database: a Kysely instance (PostgreSQL dialect) or a pg Pool. */
+  /**
+   * The service's database: a Kysely instance (PostgreSQL dialect) or a pg Pool.
+   *
+   * Under Kysely, give its pool `pool.on('connect', (client) => client.on('error', log))`: a connection that dies in
+   * the middle of a transaction emits an error that pg leaves to its user, and unheard it ends the process. Over a
+   * plain Pool this is done for you.
+   */
   readonly db: Db
   /** Schemas of the topics this service publishes. With them, other topics are refused and payloads are checked. */
   readonly messages?: Schemas

@@ -4,7 +4,7 @@ import { isDatabaseVerdict } from './database-error.ts'
 
 /** What is used of a `pg.Pool`. */
 export interface PoolLike {
-  connect(): Promise<unknown>
+  connect(callback: (error: Error | undefined, client: never) => void): void
   query(text: string, values?: unknown[]): Promise<unknown>
 }
 
@@ -21,9 +21,7 @@ export function openPool(pool: PoolLike): Database<Client> {
   return {
     run: async ({ text, values }) => (await (pool as unknown as Client).query(text, values)).rows,
     async transaction(work, isolationLevel) {
-      const client = (await pool.connect()) as Client
-      // A connection that dies while it is checked out emits 'error'; without a listener that ends the process.
-      client.on('error', ignore)
+      const client = await checkOut(pool)
       let broken = true
       try {
         const value = await transact(client, work, isolationLevel)
@@ -38,6 +36,21 @@ export function openPool(pool: PoolLike): Database<Client> {
       }
     },
   }
+}
+
+/**
+ * Takes a connection out of the pool. One that dies while it is out emits 'error', and without a listener that ends
+ * the process. The callback runs in the same turn in which the pool takes its own listener off; after `await
+ * pool.connect()` it would be too late for a server that greets and says goodbye in one packet.
+ */
+function checkOut(pool: PoolLike): Promise<Client> {
+  return new Promise((resolve, reject) => {
+    pool.connect((error: Error | undefined, client: Client) => {
+      if (error !== undefined && error !== null) return reject(error)
+      client.on('error', ignore)
+      resolve(client)
+    })
+  })
 }
 
 async function transact<T>(
