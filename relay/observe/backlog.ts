@@ -1,26 +1,30 @@
-import { NATS_DESTINATION } from 'postcommit/protocol'
+import { DeliveryState, NATS_DESTINATION } from 'postcommit/protocol'
+import { countDeliveries } from '../store/count-deliveries.ts'
 import type { Queryable } from '../store/queryable.ts'
-import { selectDeliveryBacklog } from '../store/select-delivery-backlog.ts'
 import { selectLogBacklog } from '../store/select-log-backlog.ts'
 import type { Metrics } from './metrics.ts'
 
 /** Brings the gauges that only the database knows up to date. Run for a scrape, not for every message. */
 export async function refreshBacklog(client: Queryable, source: string, metrics: Metrics): Promise<void> {
   const log = await selectLogBacklog(client)
-  const deliveries = await selectDeliveryBacklog(client)
-  const gauges = new Map([[NATS_DESTINATION, { waiting: log.messages, dead: 0, oldest: log.oldestAgeSeconds }]])
-  for (const { destination, waiting, dead, oldestAgeSeconds } of deliveries) {
-    const sum = gauges.get(destination) ?? { waiting: 0, dead: 0, oldest: 0 }
-    gauges.set(destination, {
-      waiting: sum.waiting + waiting,
-      dead: sum.dead + dead,
-      oldest: Math.max(sum.oldest, oldestAgeSeconds),
-    })
+  const deliveries = await countDeliveries(client)
+  const { backlog, dead, oldestAge } = metrics
+  // What was counted before and is not now has become nothing, and must not go on being shown.
+  for (const gauge of [backlog, dead, oldestAge]) {
+    const { values } = await gauge.get()
+    for (const { labels } of values) if (labels.source === source) gauge.set(labels, 0)
   }
-  for (const gauge of [metrics.backlog, metrics.dead, metrics.oldestAge]) gauge.remove({ source })
-  for (const [destination, { waiting, dead, oldest }] of gauges) {
-    metrics.backlog.set({ source, destination }, waiting)
-    metrics.dead.set({ source, destination }, dead)
-    metrics.oldestAge.set({ source, destination }, oldest)
+  const waiting = new Map([[NATS_DESTINATION, { count: log.messages, oldest: log.oldestAgeSeconds }]])
+  for (const { destination, state, count, oldestAgeMs } of deliveries) {
+    if (state === DeliveryState.Dead) {
+      dead.set({ source, destination }, count)
+      continue
+    }
+    const before = waiting.get(destination) ?? { count: 0, oldest: 0 }
+    waiting.set(destination, { count: before.count + count, oldest: Math.max(before.oldest, oldestAgeMs / 1000) })
+  }
+  for (const [destination, { count, oldest }] of waiting) {
+    backlog.set({ source, destination }, count)
+    oldestAge.set({ source, destination }, oldest)
   }
 }

@@ -205,6 +205,28 @@ describe('relay', () => {
     await eventually(() => expect(got).toEqual([['/welcome', '{"to":"a"}']]))
   })
 
+  test('the gauges show what waits and what is dead, and forget it when it is gone', async () => {
+    let answer = 503
+    const stock = await service(() => answer)
+    const relay = await start({ destinations: { stock: { url: stock.url } } })
+    await commit(async (_, message) => {
+      message.call('stock', '/', 1, { key: 'a' }).call('stock', '/', 2, { key: 'a' })
+    })
+    const gauges = async () => {
+      await relay.refreshMetrics()
+      const value = async (gauge: typeof relay.metrics.backlog) =>
+        (await gauge.get()).values.find(({ labels }) => labels.destination === 'stock')?.value
+      return { backlog: await value(relay.metrics.backlog), dead: await value(relay.metrics.dead) }
+    }
+    await eventually(async () => expect(await gauges()).toEqual({ backlog: 2, dead: undefined }))
+    answer = 410
+    await eventually(async () => expect(await gauges()).toEqual({ backlog: 1, dead: 1 }), { timeoutMs: 10_000 })
+    const dead = await selectDeadLetters(db.pool, { limit: 10 })
+    answer = 200
+    await discardDeadLetters(db.pool, [dead[0]?.id ?? ''], { actor: 'test', reason: 'gone' })
+    await eventually(async () => expect(await gauges()).toEqual({ backlog: 0, dead: 0 }))
+  })
+
   test('a destination that hangs slows nobody else', async () => {
     const hanging = await service(() => undefined)
     const quick = await service(() => 200)
