@@ -15,8 +15,12 @@ const QUIET_TIMEOUT_MS = 30_000
 /** The order service kills itself when it has committed so many orders, before it does anything else. */
 const DIE_AFTER_COMMIT = { NODE_ENV: 'test', POSTCOMMIT_FAILPOINTS: 'sdk.after_commit:kill:30' }
 
+let isInterrupted = false
 for (const [signal, exitCode] of Object.entries({ SIGINT: 130, SIGTERM: 143 })) {
-  process.once(signal, () => {
+  process.on(signal, () => {
+    // Asked twice: whoever asks does not want to wait.
+    if (isInterrupted) process.exit(exitCode)
+    isInterrupted = true
     say('stop', signal)
     void closeStage().finally(() => process.exit(exitCode))
   })
@@ -32,11 +36,14 @@ try {
   await load.stop()
   say('load', `the customers are done; ${load.repeats} times one had to ask again`)
   const isQuiet = await untilQuiet(shop.books, QUIET_TIMEOUT_MS)
-  say('quiet', isQuiet ? 'everything is delivered' : `still not everything is delivered`)
+  say('quiet', isQuiet ? 'everything is delivered' : 'still not everything is delivered')
   const ledger = await readLedger(shop.books, load.confirmed)
   const isSound = isQuiet && ledger.orders > 0 && discrepancies(ledger).length === 0
   await printReport(shop.books, ledger, kills)
   process.exitCode = isSound ? 0 : 1
+} catch (error) {
+  // The play does not go well without its cast.
+  if (!isInterrupted) throw error
 } finally {
   await closeStage()
 }
@@ -60,7 +67,7 @@ async function playFaults({ orders, relays, books }: Shop, load: Load): Promise<
   const publishing = await publishingRelay(books)
   const victim = relays.find(({ name }) => name === publishing) ?? relays[0]
   await victim?.end('SIGKILL')
-  say('KILL', `${victim?.name}, the one that publishes; the other one takes over`)
+  say('KILL', `${victim?.name}${publishing === undefined ? '' : ', the one that publishes'}; the other one takes over`)
   await sleep(1200)
   await victim?.start()
   say('up', `${victim?.name} is back`)

@@ -7,6 +7,7 @@ const FOLDER = '.postcommit/demo'
 
 /** What has to be closed, the last first. */
 const opened: (() => Promise<void>)[] = []
+let closing: Promise<void> | undefined
 
 /** Starts the servers and opens a shop on them; without nats-server, one without mail. */
 export async function openStage(): Promise<Shop> {
@@ -22,9 +23,16 @@ export async function openStage(): Promise<Shop> {
   return shop
 }
 
-/** Ends every process that was started; whatever was not started yet is not. */
-export async function closeStage(): Promise<void> {
-  for (const close of opened.splice(0).reverse()) await close()
+/** Ends every process that was started. Called again, it waits for the first time to be done. */
+export function closeStage(): Promise<void> {
+  closing ??= closeAll()
+  return closing
+}
+
+async function closeAll(): Promise<void> {
+  for (const close of opened.splice(0).reverse()) {
+    await close().catch((error: unknown) => console.error(error))
+  }
 }
 
 async function openNats(): Promise<string | undefined> {

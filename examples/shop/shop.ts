@@ -42,7 +42,7 @@ export interface Shop {
 
 /** The stream that the relays make for the orders. */
 export const STREAM = 'SHOP'
-const END_GRACE_MS = 5000
+const END_GRACE_MS = 2000
 
 /** Makes the databases of a shop and casts its programs, which do not run yet. */
 export async function openShop(options: ShopOptions): Promise<Shop> {
