@@ -30,11 +30,11 @@ try {
   const shop = await openStage()
   await shop.start(DIE_AFTER_COMMIT)
   say('up', `order service, stock service, ${shop.mail === undefined ? '' : 'mail service, '}2 relays`)
-  const load = startLoad({ url: shop.url, batch: Date.now().toString(36) })
+  const load = startLoad({ url: shop.url, batch: 'demo' })
   say('load', '8 customers order, each one order after the other')
   const kills = await playFaults(shop, load)
   await load.stop()
-  say('load', `the customers are done; ${load.repeats} times one had to ask again`)
+  say('load', `the customers are done; they had to ask again ${load.repeats} times`)
   const isQuiet = await untilQuiet(shop.books, QUIET_TIMEOUT_MS)
   say('quiet', isQuiet ? 'everything is delivered' : 'still not everything is delivered')
   const ledger = await readLedger(shop.books, load.confirmed)
@@ -77,5 +77,5 @@ async function playFaults({ orders, relays, books }: Shop, load: Load): Promise<
 
 async function describeUntold(books: Shop['books'], load: Load): Promise<string> {
   const untold = await untoldOrders(books, load.confirmed)
-  return `order service, between a COMMIT and everything after it: ${untold.length} committed orders nobody knows of`
+  return `order service, between a COMMIT and all that follows; committed, and nobody knows: ${untold.join(', ')}`
 }
