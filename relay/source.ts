@@ -73,6 +73,7 @@ export function serveSource(options: SourceOptions): Source {
     join: () =>
       join({
         ...options,
+        identity: { ...options, destinations: [...options.destinations.keys()] },
         onNotify() {
           dispatcher.wake()
           shards?.wake()

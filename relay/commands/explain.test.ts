@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { explain, type MessageFacts, type RelayPresence } from './explain.ts'
 
-const RUNNING: RelayPresence = { live: 2, lastSavedMs: 40 }
-const NONE: RelayPresence = { live: 0, lastSavedMs: 180_000 }
+const RUNNING: RelayPresence = { live: 2, destinations: new Set(['nats', 'stock']), lastSavedMs: 40 }
+const NONE: RelayPresence = { live: 0, destinations: new Set(), lastSavedMs: 180_000 }
 
 const CALL: MessageFacts = {
   gid: 'g1',
@@ -50,10 +50,16 @@ describe('explain', () => {
     ],
     ['claim that ran out', { claimedBy: 'r1', dueInMs: -100 }, RUNNING, 'Due now: a relay is about to take it.'],
     [
+      'nobody’s',
+      { destination: 'mailer' },
+      RUNNING,
+      'Waiting: no running relay has a destination named mailer. Add it to the configuration of one.',
+    ],
+    [
       'overdue',
       { dueInMs: -65_000 },
       RUNNING,
-      'Overdue by 1 min: no running relay takes messages for stock. Is it in their configuration?',
+      'Overdue by 1 min: stock has all it can take at once, or is being left alone for a while. The log of the relay says which.',
     ],
     [
       'behind',
@@ -100,7 +106,7 @@ describe('explain', () => {
     [
       'no relay ever',
       {},
-      { live: 0, lastSavedMs: undefined },
+      { live: 0, destinations: new Set(), lastSavedMs: undefined },
       'Waiting: no relay has read it yet, because no relay is running.',
     ],
     [

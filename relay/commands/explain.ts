@@ -31,6 +31,8 @@ export interface MessageFacts {
 /** Who could deliver it. */
 export interface RelayPresence {
   readonly live: number
+  /** The destinations that live relays have between them. */
+  readonly destinations: ReadonlySet<string>
   /** Since a relay last saved how far it has read the log; undefined if none ever did. */
   readonly lastSavedMs: number | undefined
 }
@@ -77,9 +79,12 @@ function explainPending(message: MessageFacts, relays: RelayPresence): string {
     return `On its way: relay ${claimedBy} is at attempt ${attempts + 1} to ${destination} now.`
   if (relays.live === 0)
     return `Waiting: ${lastError === null ? '' : `${lastFailure(message)}, and `}${noRelay(relays)}.`
+  if (!relays.destinations.has(destination)) {
+    return `Waiting: no running relay has a destination named ${destination}. Add it to the configuration of one.`
+  }
   if (dueInMs < -OVERDUE_MS) {
     const because = lastError === null ? '' : ` (${lastFailure(message)})`
-    return `Overdue by ${formatDuration(-dueInMs)}${because}: no running relay takes messages for ${destination}. Is it in their configuration?`
+    return `Overdue by ${formatDuration(-dueInMs)}${because}: ${destination} has all it can take at once, or is being left alone for a while. The log of the relay says which.`
   }
   if (lastError === null)
     return dueInMs > 0 ? `Not due yet: ${inTime(dueInMs)}.` : 'Due now: a relay is about to take it.'

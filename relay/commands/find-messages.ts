@@ -48,8 +48,10 @@ export async function findMessages({ source, pool }: OpenSource, gid: Gid) {
     selectRelays(pool),
     selectGidClaim(pool, gid),
   ])
+  const live = relays.filter(({ alive, leaseMs }) => alive && leaseMs > 0)
   const presence: RelayPresence = {
-    live: relays.filter(({ alive, leaseMs }) => alive && leaseMs > 0).length,
+    live: live.length,
+    destinations: new Set(live.flatMap(({ destinations }) => destinations)),
     lastSavedMs: positions.some(({ epoch }) => epoch !== '0')
       ? Math.min(...positions.map(({ savedAgeMs }) => savedAgeMs))
       : undefined,

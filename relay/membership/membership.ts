@@ -4,7 +4,7 @@ import type { ShardOwnership } from '../engine/assign-shards.ts'
 import { closeSession, openSession, type SessionConfig } from '../sessions.ts'
 import { buryRelay } from '../store/bury-relay.ts'
 import { endRelaySessions, relaySessionName } from '../store/end-relay-sessions.ts'
-import { insertRelay } from '../store/insert-relay.ts'
+import { insertRelay, type RelayIdentity } from '../store/insert-relay.ts'
 import { renewRelay } from '../store/renew-relay.ts'
 import { selectDeadRelays } from '../store/select-dead-relays.ts'
 import { selectShards } from '../store/select-shards.ts'
@@ -16,8 +16,7 @@ import { requireTrustworthy } from './trust.ts'
 export interface MembershipOptions {
   readonly source: string
   readonly database: SessionConfig
-  readonly name: string
-  readonly version: string
+  readonly identity: RelayIdentity
   readonly leaseMs: number
   readonly log: Logger
   /** A service has committed something. */
@@ -68,7 +67,7 @@ export async function join(options: MembershipOptions): Promise<Membership> {
 
   async function enter(): Promise<string> {
     await requireTrustworthy(client, source)
-    const entered = await insertRelay(client, options.name, options.version, leaseMs)
+    const entered = await insertRelay(client, options.identity, leaseMs)
     await client.query({
       text: `select set_config('application_name', $1, false)`,
       values: [relaySessionName(entered)],

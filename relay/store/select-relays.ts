@@ -6,6 +6,8 @@ export interface RelayRow {
   readonly id: string
   readonly name: string
   readonly version: string
+  /** The names it delivers to. */
+  readonly destinations: readonly string[]
   readonly startedAt: Date
   /** Until its lease runs out; negative if it has. */
   readonly leaseMs: number
@@ -18,7 +20,7 @@ export interface RelayRow {
 /** The relays of a database. Locks are looked up, not tried: this must never make a live relay look dead. */
 export async function selectRelays(client: Queryable): Promise<readonly RelayRow[]> {
   const { rows } = await client.query<RelayRow>({
-    text: `select r.id, r.name, r.version, r.started_at as "startedAt",
+    text: `select r.id, r.name, r.version, r.destinations, r.started_at as "startedAt",
   extract(epoch from r.lease_until - clock_timestamp())::float8 * 1000 as "leaseMs",
   exists (
     select from pg_locks l join pg_database d on d.oid = l.database

@@ -24,8 +24,7 @@ async function enter(name: string, leaseMs = 10_000): Promise<Membership> {
   const member = await join({
     source: 'main',
     database: { connectionString: db.url },
-    name,
-    version: '0',
+    identity: { name, version: '0', destinations: [] },
     leaseMs,
     log,
     onNotify: () => undefined,
