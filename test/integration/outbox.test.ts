@@ -286,7 +286,7 @@ describe('commit', () => {
     const error = await rejection(committing)
     await cut
     expect(error).toMatchObject({ code: 'POSTCOMMIT_COMMIT_UNKNOWN', retryable: true })
-    proxy.acceptNew()
+    await proxy.acceptNew()
     expect(await (error as PostcommitError).resolve?.()).toBe(true)
     expect(await log()).toHaveLength(1)
     await pool.end()
