@@ -1,0 +1,83 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import type { Delivery } from './destination.ts'
+import { createHandlerDestination, type Handler, type HandlerOptions, Refuse } from './handler.ts'
+
+const delivery: Delivery = {
+  source: 'main',
+  gid: 'g',
+  branch: 1,
+  destination: 'mailer',
+  target: '/welcome',
+  key: undefined,
+  content: '{}',
+  headers: {},
+  attempt: 1,
+}
+const never = new AbortController().signal
+const call = (handle: Handler, options?: HandlerOptions) =>
+  createHandlerDestination('mailer', handle, options).deliver(delivery, never)
+
+describe('createHandlerDestination', () => {
+  test('returning confirms', async () => {
+    const seen: Delivery[] = []
+    expect(await call(async (got) => seen.push(got))).toEqual({ kind: 'confirmed' })
+    expect(seen).toEqual([delivery])
+  })
+
+  test('throwing means again later, at once or after a while', async () => {
+    const thrown = { kind: 'failed', error: 'no mail server' }
+    expect(await call(() => Promise.reject(new Error('no mail server')))).toEqual(thrown)
+    const throwsAtOnce: Handler = () => {
+      throw new Error('no mail server')
+    }
+    expect(await call(throwsAtOnce)).toEqual(thrown)
+    expect(await call(() => Promise.reject('no mail server'))).toEqual(thrown)
+  })
+
+  test('throwing Refuse means never', async () => {
+    expect(await call(() => Promise.reject(new Refuse('unknown address')))).toEqual({
+      kind: 'refused',
+      error: 'unknown address',
+    })
+  })
+
+  test('a call that takes too long has failed, and is told so', async () => {
+    let told = false
+    const outcome = await call(
+      (_, signal) => {
+        signal.addEventListener('abort', () => {
+          told = true
+        })
+        return new Promise(() => undefined)
+      },
+      { timeoutMs: 20 },
+    )
+    expect(outcome).toEqual({ kind: 'failed', error: 'no result within 20 ms' })
+    expect(told).toBe(true)
+  })
+
+  test('what a call that took too long throws later disturbs nobody', async () => {
+    await call(
+      async () => {
+        await sleep(40)
+        throw new Error('late')
+      },
+      { timeoutMs: 10 },
+    )
+    await sleep(60)
+  })
+
+  test('when the relay stops for good, the call is told and not waited for', async () => {
+    const stopping = new AbortController()
+    const signals: AbortSignal[] = []
+    const destination = createHandlerDestination('mailer', (_, signal) => {
+      signals.push(signal)
+      return new Promise(() => undefined)
+    })
+    const outcome = destination.deliver(delivery, stopping.signal)
+    stopping.abort()
+    expect((await outcome).kind).toBe('failed')
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true])
+  })
+})

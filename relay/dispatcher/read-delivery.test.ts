@@ -1,0 +1,49 @@
+import { describe, expect, test } from 'vitest'
+import type { ClaimedDelivery } from '../store/claim-due.ts'
+import { readDelivery } from './read-delivery.ts'
+
+const row: ClaimedDelivery = {
+  id: '7',
+  gid: 'g',
+  branch: 2,
+  destination: 'stock',
+  target: '/deduct',
+  key: null,
+  payload: '{"a": 1.0}',
+  body: null,
+  headers: null,
+  attempts: 3,
+}
+
+describe('readDelivery', () => {
+  test('a row of the SDK', () => {
+    expect(readDelivery('main', row)).toEqual({
+      source: 'main',
+      gid: 'g',
+      branch: 2,
+      destination: 'stock',
+      target: '/deduct',
+      key: undefined,
+      content: '{"a": 1.0}',
+      headers: {},
+      attempt: 4,
+    })
+    expect(readDelivery('main', { ...row, key: 'k', headers: '{"tenant":"a"}' })).toMatchObject({
+      key: 'k',
+      headers: { tenant: 'a' },
+    })
+    const body = Buffer.from([0, 255])
+    expect(readDelivery('main', { ...row, payload: null, body }).content).toBe(body)
+  })
+
+  test.each([
+    ['{"host":"internal"}', /reserved/],
+    ['{"webhook-id":"forged"}', /reserved/],
+    ['{"a":"b\\r\\nhost: internal"}', /control/],
+    ['{"a":1}', /not a string/],
+    ['null', /not an object/],
+    ['{', /JSON/],
+  ])('headers that the SDK would not have written are not sent: %s', (headers, reason) => {
+    expect(() => readDelivery('main', { ...row, headers })).toThrow(reason)
+  })
+})

@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { claimDue } from '../../relay/store/claim-due.ts'
+import { discardDeadLetters } from '../../relay/store/discard-dead-letters.ts'
+import { purgeSettled } from '../../relay/store/purge-settled.ts'
+import type { Queryable } from '../../relay/store/queryable.ts'
+import { recordSettlements } from '../../relay/store/record-settlements.ts'
+import { releaseClaims } from '../../relay/store/release-claims.ts'
+import { releaseHeld } from '../../relay/store/release-held.ts'
+import { releaseSuccessors } from '../../relay/store/release-successors.ts'
+import { requeueDeadLetters } from '../../relay/store/requeue-dead-letters.ts'
+import { selectDeadLetters } from '../../relay/store/select-dead-letters.ts'
+import { selectNextDue } from '../../relay/store/select-next-due.ts'
+import { database, type TestDatabase } from '../support/database.ts'
+import { dispatcherSessions, insertTestRelay } from '../support/deliveries.ts'
+import { explain } from '../support/explain.ts'
+
+let db: TestDatabase
+let pool: pg.Pool
+let relay: string
+
+// The statistics are those of a new installation, the table is not: plans must not be made for the former.
+beforeAll(async () => {
+  db = await database()
+  pool = new pg.Pool({ ...dispatcherSessions(db.url), max: 1 })
+  relay = await insertTestRelay(pool)
+  await pool.query('alter table postcommit.delivery set (autovacuum_enabled = false)')
+  await pool.query('analyze postcommit.delivery')
+  await pool.query(`insert into postcommit.delivery (gid, branch, destination, target, key, slot, payload, state, due_at, settled_at)
+    select 'g' || n, 1, (array['stock', 'mail'])[1 + n % 2], '/', case when n % 3 = 0 then 'k' || n % 1000 end, 0, '{}',
+      case when n <= 12000 then 'confirmed' when n % 3 = 0 then 'held' when n % 100 = 1 then 'dead' else 'pending' end,
+      now() + interval '1 hour', case when n <= 12000 then now() end
+    from generate_series(1, 20000) n`)
+})
+afterAll(async () => {
+  await pool.end()
+  await db.drop()
+})
+
+const slots = [
+  { destination: 'stock', free: 32 },
+  { destination: 'mail', free: 32 },
+]
+const act = { actor: 'test', reason: 'test' }
+const statements: Record<string, (client: Queryable) => Promise<unknown>> = {
+  claimDue: (client) => claimDue(client, relay, randomUUID(), 60_000, slots, 500),
+  recordSettlements: (client) =>
+    recordSettlements(client, 'relay 1', [
+      { id: '1', token: randomUUID(), settlement: { event: 'confirmed', status: 200 }, durationMs: 1 },
+    ]),
+  releaseSuccessors: (client) => releaseSuccessors(client, [{ destination: 'stock', key: 'k6' }]),
+  releaseClaims: (client) => releaseClaims(client, [randomUUID()]),
+  releaseHeld,
+  selectNextDue: (client) => selectNextDue(client, ['stock', 'mail']),
+  selectDeadLetters: (client) => selectDeadLetters(client, { limit: 10 }),
+  requeueDeadLetters: (client) => requeueDeadLetters(client, ['1'], act),
+  discardDeadLetters: (client) => discardDeadLetters(client, ['1'], act),
+  purgeSettled: (client) => purgeSettled(client, 3_600_000),
+}
+
+describe('no statement of the dispatcher reads more of the table than it needs', () => {
+  test.each(Object.entries(statements))('%s', async (_, run) => {
+    const nodes = await explain(pool, run)
+    const ofTable = nodes.filter((node) => node['Relation Name'] === 'delivery')
+    expect(ofTable).not.toEqual([])
+    expect(nodes.map((node) => node['Node Type'])).not.toContain('Seq Scan')
+    // The one result of this test carries a token that does not fit.
+    for (const node of ofTable) expect(node['Rows Removed by Filter'] ?? 0).toBeLessThanOrEqual(1)
+  })
+
+  test('a claim that finds nothing due has looked at nothing', async () => {
+    const nodes = await explain(pool, (client) => claimDue(client, relay, randomUUID(), 60_000, slots))
+    const scan = nodes.find((node) => node['Index Name'] === 'delivery_due')
+    expect(scan?.['Actual Loops']).toBe(2)
+    expect(scan?.['Actual Rows']).toBe(0)
+  })
+
+  test('the successors of a key are found by the key, however many rows are held', async () => {
+    const nodes = await explain(pool, (client) => releaseSuccessors(client, [{ destination: 'stock', key: 'k6' }]))
+    expect(nodes.map((node) => node['Index Name'])).not.toContain('delivery_held')
+  })
+})
