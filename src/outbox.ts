@@ -1,4 +1,4 @@
-import { resolveCommit } from './commit-status.ts'
+import { resolveCommit, type UnansweredCommit } from './commit-status.ts'
 import { digestMessages } from './digest.ts'
 import { drawGid } from './gid.ts'
 import { draftMessages, type MessageDraft, type MessageSchemas } from './message.ts'
@@ -111,7 +111,7 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
     { gid: chosen, isolationLevel }: CommitOptions = {},
   ): Promise<Committed<T> | Duplicated> {
     const gid = chosen === undefined ? drawGid() : parseGid(chosen)
-    let written: { readonly value: T; readonly xid: string | undefined } | undefined
+    let written: { readonly value: T; readonly commit: UnansweredCommit } | undefined
     try {
       await database.transaction(async (tx, run) => {
         const first = chosen === undefined || (await claimGid(run, gid))
@@ -120,14 +120,18 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
         const messages = await collect()
         if (!first) throw new Repetition(await isSameAsBefore(run, gid, messages))
         if (chosen !== undefined) await inLiveTransaction(gid, run(updateGidDigest(gid, digestMessages(messages))))
-        written = { value, xid: await writeMessages(run, gid, messages) }
+        const xid = await writeMessages(run, gid, messages)
+        written = { value, commit: { gid, xid, leavesTrace: chosen !== undefined || messages.length > 0 } }
         failpoint('sdk.before_commit')
       }, isolationLevel)
       failpoint('sdk.after_commit')
     } catch (error) {
       if (error instanceof Repetition) return error.answer(gid)
       if (!(error instanceof CommitFailure)) throw error
-      const stands = !error.rolledBack && (await resolveCommit(database.run, gid, written?.xid, resolveMs, error.cause))
+      const stands =
+        !error.rolledBack &&
+        written !== undefined &&
+        (await resolveCommit(database.run, written.commit, resolveMs, error.cause))
       if (!stands) throw new PostcommitError('POSTCOMMIT_COMMIT_ROLLED_BACK', { gid }, { gid, cause: error.cause })
     }
     wake()

@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import { createRelay } from '@postcommit/relay'
 import pg from 'pg'
 import { createOutbox } from 'postcommit'
+import { parseGid } from 'postcommit/protocol'
 import { expect, test } from 'vitest'
 import { applyMigrations } from '../../relay/store/migrate.ts'
 import { selectMissingPrivileges } from '../../relay/store/select-missing-privileges.ts'
+import { selectCommitTrace } from '../../src/store/select-commit-trace.ts'
 import { database } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { repositoryFolder } from '../support/repository-folder.ts'
@@ -51,7 +53,12 @@ test('the roles of docs/operations.md can do what a relay and a service do, and 
       expect(await work()).toMatchObject({ duplicated })
     }
     await eventually(() => expect(delivered).toEqual(['/deduct']))
-    await expect(appPool.query('select from postcommit.outbox')).rejects.toMatchObject({ code: '42501' })
+    for (const table of ['outbox', 'delivery']) {
+      const reading = appPool.query(`select payload from postcommit.${table}`)
+      await expect(reading).rejects.toMatchObject({ code: '42501' })
+    }
+    const { text, values } = selectCommitTrace(parseGid('mine'), '1')
+    expect((await appPool.query(text, [...values])).rows).toEqual([{ found: true, standby: false }])
     expect(await selectMissingPrivileges(appPool)).toContain('update on position')
   } finally {
     await relay.stop()
