@@ -37,6 +37,10 @@ describe('Breaker', () => {
     expect(after([...times(1000, 'ok'), ...times(20, 'failed')]).breaker.state).toBe('open')
   })
 
+  test('one message that fails every few minutes, and nothing else, does not open it', () => {
+    expect(after(times(100, 'failed'), 120_000).breaker.state).toBe('closed')
+  })
+
   test('open: nothing; then one call at a time; a good one closes it', () => {
     const { breaker, nowMs } = after(times(5, 'away'))
     expect(breaker.allow(SLOTS, nowMs)).toBe(0)

@@ -14,8 +14,8 @@ const OPEN_CAP_MS = 60_000
  * Stops calling a destination that is away, and finds out by single calls when it is back. Time is handed in as
  * monotonic milliseconds, chance as a number in [0, 1); it has no clock of its own.
  *
- * Opens after five calls in a row that found nobody, after twenty in a row that failed, or when at least half of twenty
- * or more calls within 30 s failed. The first pause is half a second to one, so that a destination that was only
+ * Opens, of the calls of some 30 s, after five in a row that found nobody, after twenty in a row that failed, or when at
+ * least half of twenty or more failed. The first pause is half a second to one, so that a destination that was only
  * restarted is found again soon; it doubles with every probe that fails, up to a minute.
  */
 export class Breaker {
@@ -77,6 +77,9 @@ export class Breaker {
       this.#windowFrom = nowMs
       this.#calls = 0
       this.#failures = 0
+      // A single message that fails again and again, hours apart, must not keep the others from going.
+      this.#failuresInARow = 0
+      this.#awayInARow = 0
     }
     this.#calls += 1
     if (result !== 'ok') this.#failures += 1
