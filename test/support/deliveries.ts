@@ -7,7 +7,7 @@ import type { Queryable } from '../../relay/store/queryable.ts'
 /** What a test says of a row of `delivery`; the rest does not matter to it. */
 export interface DeliveryRow {
   readonly destination?: string
-  readonly key?: string
+  readonly key?: string | undefined
   readonly state?: 'pending' | 'held' | 'confirmed' | 'dead' | 'discarded'
   /** When it is due: milliseconds from now, default at once. */
   readonly dueInMs?: number
