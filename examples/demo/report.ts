@@ -15,15 +15,15 @@ export async function printReport(
   console.log()
   row('killed with SIGKILL', `order service ${kills.services} times, relay ${kills.relays} time`)
   row('raw duplicates', `${total((account) => account.rawDuplicates)} (arrived again; the inbox knew them)`)
-  row('out of order', `${total(({ outOfOrder }) => outOfOrder)} (first arrivals, by key)`)
+  row('out of order', `${total(({ outOfOrder }) => outOfOrder.length)} (first arrivals, by key)`)
   if (mail === undefined) row('held for NATS', `${await heldForNats(books)} messages, none failed`)
   for (const line of discrepancies(ledger)) row('WRONG', line)
   console.log()
   const subscribers = mail === undefined ? '' : ` = subscriber effects ${mail.effects}`
   console.log(`orders ${orders} = handler effects ${stock.effects}${subscribers}`.replaceAll('=', mark(ledger)))
   console.log(
-    `lost ${forgotten + total(({ lost }) => lost)}, phantom ${total(({ phantom }) => phantom)}, ` +
-      `duplicates in effect ${total(({ repeated }) => repeated)}`,
+    `lost ${forgotten.length + total(({ lost }) => lost.length)}, phantom ${total(({ phantom }) => phantom.length)}, ` +
+      `duplicates in effect ${total(({ repeated }) => repeated.length)}`,
   )
 }
 

@@ -4,29 +4,29 @@ import { readArrivals } from './arrivals.ts'
 /** Where the ledger reads. */
 export interface Books {
   readonly orders: pg.Pool
-  readonly stock: Branch
+  readonly stock: End
   /** Undefined in a shop without NATS. */
-  readonly mail: Branch | undefined
+  readonly mail: End | undefined
 }
 
 /** One end of the messages: the database with what took effect, and the list of what arrived. */
-export interface Branch {
+export interface End {
   readonly pool: pg.Pool
   readonly arrivals: string
 }
 
-/** What happened at one end, compared with the orders that are committed. */
+/** What happened at one end, compared with the orders that are committed; orders are named by their ids. */
 export interface Account {
   /** What took effect: deductions, or mails. */
   readonly effects: number
   /** Committed orders without any. */
-  readonly lost: number
+  readonly lost: readonly string[]
   /** Orders with some that are not committed. */
-  readonly phantom: number
+  readonly phantom: readonly string[]
   /** Orders with more than one. */
-  readonly repeated: number
+  readonly repeated: readonly string[]
   /** Messages that arrived for the first time after one that was committed later with the same key. */
-  readonly outOfOrder: number
+  readonly outOfOrder: readonly string[]
   /** Arrivals beyond the first of each message: what the inbox had to recognise. */
   readonly rawDuplicates: number
 }
@@ -35,7 +35,7 @@ export interface Account {
 export interface Ledger {
   readonly orders: number
   /** Orders that a customer was told are placed, and that are not there. */
-  readonly forgotten: number
+  readonly forgotten: readonly string[]
   readonly stock: Account
   readonly mail: Account | undefined
 }
@@ -47,8 +47,8 @@ export interface Ledger {
  * @param batch - counts only orders whose id begins with it
  */
 export async function readLedger(books: Books, confirmed: readonly string[], batch = ''): Promise<Ledger> {
-  const { rows } = await books.orders.query<{ orders: number; forgotten: number }>(COUNT_ORDERS, [batch, confirmed])
-  const { orders = 0, forgotten = 0 } = rows[0] ?? {}
+  const { rows } = await books.orders.query<{ orders: number; forgotten: string[] }>(COUNT_ORDERS, [batch, confirmed])
+  const { orders = 0, forgotten = [] } = rows[0] ?? {}
   const stock = await readAccount(books.orders, 'sku', books.stock, 'deductions', batch)
   const mail = books.mail && (await readAccount(books.orders, 'customer', books.mail, 'mails', batch))
   return { orders, forgotten, stock, mail }
@@ -56,21 +56,23 @@ export async function readLedger(books: Books, confirmed: readonly string[], bat
 
 /** What is wrong, in words; nothing if every order took effect exactly once and in order. */
 export function discrepancies({ forgotten, stock, mail }: Ledger): readonly string[] {
-  const found = [forgotten > 0 && `${forgotten} orders forgotten`]
-  for (const [name, account] of Object.entries({ stock, mail })) {
-    if (account === undefined) continue
-    const { lost, phantom, repeated, outOfOrder } = account
-    for (const [what, count] of Object.entries({ lost, phantom, repeated, outOfOrder })) {
-      found.push(count > 0 && `${name}: ${count} ${what}`)
-    }
-  }
-  return found.filter((line) => line !== false)
+  return [
+    ...describe('customers', { forgotten }),
+    ...describe('stock', stock),
+    ...(mail === undefined ? [] : describe('mail', mail)),
+  ]
+}
+
+function describe(where: string, found: object): readonly string[] {
+  return Object.entries(found)
+    .filter(([, orders]) => Array.isArray(orders) && orders.length > 0)
+    .map(([what, orders]) => `${where}: ${orders.length} ${what} (${orders.slice(0, SHOWN_MAX).join(', ')})`)
 }
 
 async function readAccount(
   orders: pg.Pool,
   key: 'sku' | 'customer',
-  { pool, arrivals: path }: Branch,
+  { pool, arrivals: path }: End,
   effectTable: 'deductions' | 'mails',
   batch: string,
 ): Promise<Account> {
@@ -87,10 +89,12 @@ async function readAccount(
   return account
 }
 
+const SHOWN_MAX = 5
+
 const COUNT_ORDERS = `
 select
   (select count(*) from orders where starts_with(id, $1))::int as orders,
-  (select count(*) from unnest($2::text[]) as told (id) where not exists (select from orders where orders.id = told.id))::int
+  array(select id from unnest($2::text[]) as told (id) where not exists (select from orders where orders.id = told.id))
     as forgotten`
 
 /**
@@ -107,13 +111,14 @@ with placed as materialized (
 ), first_arrival as (
   select id, min(position) as position from arrival group by id
 ), compared as (
-  select at < max(at) over (partition by key order by position rows between unbounded preceding and 1 preceding) as is_late
+  select id, at < max(at) over (partition by key order by position rows between unbounded preceding and 1 preceding)
+    as is_late
   from first_arrival join placed using (id)
 )
 select
   (select coalesce(sum(times), 0) from effect)::int as effects,
-  (select count(*) from placed where not exists (select from effect where effect.id = placed.id))::int as lost,
-  (select count(*) from effect where not exists (select from placed where placed.id = effect.id))::int as phantom,
-  (select count(*) from effect where times > 1)::int as repeated,
-  (select count(*) from compared where is_late)::int as "outOfOrder",
+  array(select id from placed where not exists (select from effect where effect.id = placed.id)) as lost,
+  array(select id from effect where not exists (select from placed where placed.id = effect.id)) as phantom,
+  array(select id from effect where times > 1) as repeated,
+  array(select id from compared where is_late) as "outOfOrder",
   (select count(*) - count(distinct message) from arrival)::int as "rawDuplicates"`

@@ -53,14 +53,14 @@ test('counts repeated arrivals, which are allowed, at any later time', async () 
 })
 
 test.each<[string, Partial<Story>, string[]]>([
-  ['an order without an effect', { effects: ['a', 'c'] }, ['stock: 1 lost', 'mail: 1 lost']],
-  ['an effect without an order', { effects: ['a', 'b', 'c', 'd'] }, ['stock: 1 phantom', 'mail: 1 phantom']],
-  ['an effect too many', { effects: ['a', 'b', 'b', 'c'] }, ['stock: 1 repeated', 'mail: 1 repeated']],
-  ['one arrival too early', { arrived: ['b', 'a', 'c'] }, ['stock: 1 outOfOrder', 'mail: 1 outOfOrder']],
+  ['an order without an effect', { effects: ['a', 'c'] }, ['stock: 1 lost (b)', 'mail: 1 lost (b)']],
+  ['an effect without an order', { effects: ['a', 'b', 'c', 'd'] }, ['stock: 1 phantom (d)', 'mail: 1 phantom (d)']],
+  ['an effect too many', { effects: ['a', 'b', 'b', 'c'] }, ['stock: 1 repeated (b)', 'mail: 1 repeated (b)']],
+  ['one arrival too early', { arrived: ['b', 'a', 'c'] }, ['stock: 1 outOfOrder (a)', 'mail: 1 outOfOrder (a)']],
 ])('finds %s', async (_, changed, expected) => {
   expect((await tell({ ...SOUND, ...changed })).found).toEqual(expected)
 })
 
 test('finds an order that a customer was told is placed, and is not there', async () => {
-  expect((await tell(SOUND, ['a', 'd'])).found).toEqual(['1 orders forgotten'])
+  expect((await tell(SOUND, ['a', 'd'])).found).toEqual(['customers: 1 forgotten (d)'])
 })

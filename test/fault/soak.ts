@@ -59,10 +59,10 @@ async function soak(stage: Stage): Promise<boolean> {
   console.log(`orders           ${orders}`)
   console.log(`effects          ${both(({ effects }) => effects)}`)
   console.log(`raw duplicates   ${both(({ rawDuplicates }) => rawDuplicates)}`)
-  console.log(`lost             ${both(({ lost }) => lost)}, forgotten ${ledger.forgotten}`)
-  console.log(`phantom          ${both(({ phantom }) => phantom)}`)
-  console.log(`more than once   ${both(({ repeated }) => repeated)}`)
-  console.log(`out of order     ${both(({ outOfOrder }) => outOfOrder)}`)
+  console.log(`lost             ${both(({ lost }) => lost.length)}, forgotten ${ledger.forgotten.length}`)
+  console.log(`phantom          ${both(({ phantom }) => phantom.length)}`)
+  console.log(`more than once   ${both(({ repeated }) => repeated.length)}`)
+  console.log(`out of order     ${both(({ outOfOrder }) => outOfOrder.length)}`)
   console.log(wrong.length === 0 ? 'sound' : `NOT SOUND: ${wrong.join(', ')}`)
   return wrong.length === 0
 }
