@@ -109,7 +109,7 @@ export class Recorder {
     const fenced = batch.length - ages.size
     if (fenced > 0) {
       metrics.fencedWrites.inc({ source }, fenced)
-      log.warn({ source, deliveries: fenced }, 'fenced: these deliveries belong to another relay by now')
+      log.warn({ source, deliveries: fenced }, 'not written: these claims no longer stand')
     }
     onRecorded(batch)
   }

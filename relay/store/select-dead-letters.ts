@@ -12,7 +12,7 @@ export interface DeadLetter {
   readonly lastError: string | null
   readonly lastStatus: number | null
   readonly createdAt: Date
-  /** Messages of its key that wait behind it. */
+  /** Messages of its key that wait behind it; counted to 1000 at most. */
   readonly holds: number
 }
 
@@ -25,6 +25,8 @@ export interface DeadLetterFilter {
   readonly limit: number
 }
 
+const HOLDS_COUNT_MAX = 1000
+
 /** Dead letters, oldest first, a page at a time by id. Index delivery_dead; delivery_head for what they hold. */
 export async function selectDeadLetters(
   client: Queryable,
@@ -33,9 +35,12 @@ export async function selectDeadLetters(
   const { rows } = await client.query<DeadLetter>({
     text: `select d.id, d.gid, d.branch, d.destination, d.target, d.key, d.attempts, d.last_error as "lastError",
   d.last_status as "lastStatus", d.created_at as "createdAt", (
-    select count(*)::int from postcommit.delivery behind
-    where behind.destination = d.destination and behind.key = d.key and behind.id > d.id
-      and behind.state in ('pending', 'held', 'dead')
+    select count(*)::int from (
+      select from postcommit.delivery behind
+      where behind.destination = d.destination and behind.key = d.key and behind.id > d.id
+        and behind.state in ('pending', 'held', 'dead')
+      limit ${HOLDS_COUNT_MAX}
+    ) counted
   ) as holds
 from postcommit.delivery d
 where d.state = 'dead' and d.id > $1 and ($2::text is null or d.gid = $2) and ($3::text is null or d.destination = $3)

@@ -118,6 +118,37 @@ describe('recordSettlements', () => {
   })
 })
 
+describe('inTransaction', () => {
+  test('a process that is stopped half way does not keep its rows from those who take over', async () => {
+    const [id] = await insertDeliveries(pool, [{}])
+    const { token } = await claimFrom(pool, relay)
+    let goOn: () => void = () => undefined
+    const stopped = new Promise<void>((resolve) => {
+      goOn = resolve
+    })
+    const results = [{ id: id ?? '', token, settlement: confirmed, durationMs: 1 }]
+    const halfWay = inTransaction(pool, async (client) => {
+      await recordSettlements(client, 'relay 7', results)
+      await stopped
+    })
+    const outcome = expect(halfWay).rejects.toThrow()
+    await pool.query('update postcommit.delivery set lease_token = null, lease_owner = null')
+    goOn()
+    await outcome
+    expect(await deliveryStates(pool)).toEqual(['pending'])
+  })
+
+  test('what fails leaves nothing behind, and the connection is good for the next', async () => {
+    await insertDeliveries(pool, [{}])
+    const failing = inTransaction(pool, async (client) => {
+      await client.query({ text: 'delete from postcommit.delivery' })
+      await client.query({ text: 'select 1/0' })
+    })
+    await expect(failing).rejects.toThrow('division by zero')
+    expect(await deliveryStates(pool)).toEqual(['pending'])
+  })
+})
+
 describe('releaseSuccessors', () => {
   test('lets the next of each key go, and only that one', async () => {
     await insertDeliveries(pool, [
