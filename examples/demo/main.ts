@@ -3,15 +3,17 @@
  * anything was lost or happened twice. Everything runs on 127.0.0.1 and below .postcommit/demo.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { discrepancies, readLedger } from '../shop/ledger.ts'
+import { type Books, discrepancies, readLedger } from '../shop/ledger.ts'
 import { type Load, startLoad } from '../shop/load.ts'
 import { publishingRelay, untilQuiet, untoldOrders } from '../shop/observe.ts'
+import type { Program } from '../shop/program.ts'
 import type { Shop } from '../shop/shop.ts'
-import { printReport } from './report.ts'
+import { type Kills, printReport } from './report.ts'
 import { closeStage, openStage } from './stage.ts'
 import { say } from './timeline.ts'
 
 const QUIET_TIMEOUT_MS = 30_000
+const DEMO_TIMEOUT_MS = 120_000
 /** The order service kills itself when it has committed so many orders, before it does anything else. */
 const DIE_AFTER_COMMIT = { NODE_ENV: 'test', POSTCOMMIT_FAILPOINTS: 'sdk.after_commit:kill:30' }
 
@@ -25,6 +27,11 @@ for (const [signal, exitCode] of Object.entries({ SIGINT: 130, SIGTERM: 143 })) 
     void closeStage().finally(() => process.exit(exitCode))
   })
 }
+
+setTimeout(() => {
+  say('stop', `not done after ${DEMO_TIMEOUT_MS / 1000} s; the logs are below .postcommit/demo/shop`)
+  void closeStage().finally(() => process.exit(1))
+}, DEMO_TIMEOUT_MS).unref()
 
 try {
   const shop = await openStage()
@@ -49,12 +56,12 @@ try {
 }
 
 /** Kills the order service three times and a relay once, while customers order. */
-async function playFaults({ orders, relays, books }: Shop, load: Load): Promise<{ services: number; relays: number }> {
-  await orders.ended()
+async function playFaults({ orders, relays, books }: Shop, load: Load): Promise<Kills> {
+  await untilKilled(orders)
   say('KILL', await describeUntold(books, load))
   await orders.start(DIE_AFTER_COMMIT)
   say('up', 'order service is back, and asked again for those orders')
-  await orders.ended()
+  await untilKilled(orders)
   say('KILL', await describeUntold(books, load))
   await orders.start()
   say('up', 'order service is back')
@@ -65,17 +72,22 @@ async function playFaults({ orders, relays, books }: Shop, load: Load): Promise<
   say('up', 'order service is back')
   await sleep(500)
   const publishing = await publishingRelay(books)
-  const victim = relays.find(({ name }) => name === publishing) ?? relays[0]
-  await victim?.end('SIGKILL')
-  say('KILL', `${victim?.name}${publishing === undefined ? '' : ', the one that publishes'}; the other one takes over`)
+  const relay = relays.find(({ name }) => name === publishing) ?? relays[0]
+  await relay?.end('SIGKILL')
+  say('KILL', `${relay?.name}${publishing === undefined ? '' : ', the one that publishes'}; the other one takes over`)
   await sleep(1200)
-  await victim?.start()
-  say('up', `${victim?.name} is back`)
+  await relay?.start()
+  say('up', `${relay?.name} is back`)
   await sleep(500)
   return { services: 3, relays: 1 }
 }
 
-async function describeUntold(books: Shop['books'], load: Load): Promise<string> {
+async function untilKilled(program: Program): Promise<void> {
+  const how = await program.ended()
+  if (how !== 'SIGKILL') throw new Error(`${program.name} ended with ${how}:\n${program.lines.slice(-20).join('\n')}`)
+}
+
+async function describeUntold(books: Books, load: Load): Promise<string> {
   const untold = await untoldOrders(books, load.confirmed)
   return `order service, between a COMMIT and all that follows; committed, and nobody knows: ${untold.join(', ')}`
 }

@@ -1,12 +1,14 @@
 import { type Account, type Books, discrepancies, type Ledger } from '../shop/ledger.ts'
 import { heldForNats } from '../shop/observe.ts'
 
+/** How many processes were killed with SIGKILL. */
+export interface Kills {
+  readonly services: number
+  readonly relays: number
+}
+
 /** Prints what the ledger says; the last lines are the ones to look at. */
-export async function printReport(
-  books: Books,
-  ledger: Ledger,
-  kills: { readonly services: number; readonly relays: number },
-): Promise<void> {
+export async function printReport(books: Books, ledger: Ledger, kills: Kills): Promise<void> {
   const { orders, forgotten, stock, mail } = ledger
   const accounts = [stock, ...(mail === undefined ? [] : [mail])]
   const total = (count: (account: Account) => number) => accounts.reduce((sum, account) => sum + count(account), 0)

@@ -21,14 +21,7 @@ export async function createDatabases(serverUrl: string): Promise<Databases> {
       await server.query(`drop database if exists ${service} with (force)`)
     await server.query('create database orders')
     const urls = { orders: addressOf('orders'), stock: addressOf('stock'), mail: addressOf('mail') }
-    await promisify(execFile)(process.execPath, [
-      '--import',
-      'tsx',
-      POSTCOMMIT,
-      'migrate',
-      '--database-url',
-      urls.orders,
-    ])
+    await promisify(execFile)(process.execPath, [POSTCOMMIT, 'migrate', '--database-url', urls.orders])
     // Copying is faster than two more migrations.
     for (const service of ['stock', 'mail']) await server.query(`create database ${service} template orders`)
     await Promise.all([

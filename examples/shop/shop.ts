@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { freePort } from '@postcommit/relay/dev'
 import pg from 'pg'
 import { compilePrograms } from './compile.ts'
-import { createDatabases } from './databases.ts'
+import { createDatabases, type Databases } from './databases.ts'
 import type { Books } from './ledger.ts'
 import { POSTCOMMIT } from './postcommit.ts'
 import { createProgram, type Environment, type Program } from './program.ts'
@@ -42,48 +42,29 @@ export interface Shop {
 
 /** The stream that the relays make for the orders. */
 export const STREAM = 'SHOP'
+const PRELOAD = 'preload.js'
 const END_GRACE_MS = 2000
 
 /** Makes the databases of a shop and casts its programs, which do not run yet. */
 export async function openShop(options: ShopOptions): Promise<Shop> {
-  const { folder, postgresUrl, natsUrl, relays, through = (url) => url } = options
-  mkdirSync(folder, { recursive: true })
-  const databases = await createDatabases(postgresUrl)
-  const [orderPort, stockPort] = [await freePort(), await freePort()]
-  const secret = `whsec_${randomBytes(32).toString('base64')}`
-  const arrivals = { stock: join(folder, 'stock-arrivals.jsonl'), mail: join(folder, 'mail-arrivals.jsonl') }
-  const config = join(folder, 'postcommit.json')
-  writeFileSync(config, JSON.stringify(relayConfig(options, databases.orders, stockPort, secret), undefined, 2))
-
-  const compiled = await compilePrograms()
-  const preload = join(compiled, 'preload.js')
-  const cast = (name: string, env: Environment) => {
-    const logFile = join(folder, `${name}.log`)
-    return createProgram({ name, file: join(compiled, `${name}.js`), preload, env, ready: /^ready/, logFile })
-  }
-  const orders = cast('order-service', {
+  const { natsUrl, through = (url) => url } = options
+  const premises = await preparePremises(options)
+  const { databases, arrivals, secret, orderPort, stockPort } = premises
+  const orders = castService(premises, 'order-service', {
     DATABASE_URL: await through(databases.orders),
     PORT: String(orderPort),
   })
-  const stock = cast('stock-service', {
+  const stock = castService(premises, 'stock-service', {
     DATABASE_URL: databases.stock,
     PORT: String(stockPort),
     SECRET: secret,
     ARRIVALS: arrivals.stock,
   })
+  const mailEnv = { DATABASE_URL: databases.mail, STREAM, ARRIVALS: arrivals.mail }
   const mail =
-    natsUrl === undefined
-      ? undefined
-      : cast('mail-service', {
-          DATABASE_URL: databases.mail,
-          NATS_URL: natsUrl,
-          STREAM,
-          ARRIVALS: arrivals.mail,
-        })
-  const relayPrograms = Array.from({ length: relays }, (_, index) =>
-    castRelay(`relay-${index + 1}`, { config, folder, preload }),
-  )
-  const programs = [orders, stock, ...relayPrograms, ...(mail === undefined ? [] : [mail])]
+    natsUrl === undefined ? undefined : castService(premises, 'mail-service', { ...mailEnv, NATS_URL: natsUrl })
+  const relays = Array.from({ length: options.relays }, (_, index) => castRelay(premises, `relay-${index + 1}`))
+  const programs = [orders, stock, ...relays, ...(mail === undefined ? [] : [mail])]
   const books = {
     orders: openPool(databases.orders),
     stock: { pool: openPool(databases.stock), arrivals: arrivals.stock },
@@ -94,7 +75,7 @@ export async function openShop(options: ShopOptions): Promise<Shop> {
     orders,
     stock,
     mail,
-    relays: relayPrograms,
+    relays,
     books,
     async start(ordersEnv = {}) {
       await Promise.all(programs.map((program) => program.start(program === orders ? ordersEnv : {})))
@@ -106,22 +87,68 @@ export async function openShop(options: ShopOptions): Promise<Shop> {
   }
 }
 
+/** What the programs are given. */
+interface Premises {
+  readonly folder: string
+  readonly databases: Databases
+  readonly orderPort: number
+  readonly stockPort: number
+  /** With which the relays sign their calls. */
+  readonly secret: string
+  readonly arrivals: { readonly stock: string; readonly mail: string }
+  /** The relays' configuration file. */
+  readonly config: string
+  /** The folder with the services as JavaScript. */
+  readonly compiled: string
+}
+
+async function preparePremises(options: ShopOptions): Promise<Premises> {
+  const { folder } = options
+  mkdirSync(folder, { recursive: true })
+  const premises = {
+    folder,
+    databases: await createDatabases(options.postgresUrl),
+    orderPort: await freePort(),
+    stockPort: await freePort(),
+    secret: `whsec_${randomBytes(32).toString('base64')}`,
+    arrivals: { stock: join(folder, 'stock-arrivals.jsonl'), mail: join(folder, 'mail-arrivals.jsonl') },
+    config: join(folder, 'postcommit.json'),
+    compiled: await compilePrograms(),
+  }
+  writeFileSync(premises.config, JSON.stringify(relayConfig(options, premises), undefined, 2))
+  return premises
+}
+
+function castService({ compiled, folder }: Premises, name: string, env: Environment): Program {
+  return createProgram({
+    name,
+    file: join(compiled, `${name}.js`),
+    preload: join(compiled, PRELOAD),
+    env,
+    ready: /^ready/,
+    logFile: join(folder, `${name}.log`),
+  })
+}
+
 /** The relays are the daemon as users run it: `postcommit run` with a configuration file. */
-function castRelay(name: string, { config, folder, preload }: { config: string; folder: string; preload: string }) {
+function castRelay({ compiled, folder, config }: Premises, name: string): Program {
   return createProgram({
     name,
     file: POSTCOMMIT,
-    preload,
     args: ['run', '--config', config, '--name', name],
+    preload: join(compiled, PRELOAD),
     env: {},
     ready: /every source is being served/,
     logFile: join(folder, `${name}.log`),
   })
 }
 
-function relayConfig({ natsUrl, leaseMs = 10_000 }: ShopOptions, ordersUrl: string, stockPort: number, secret: string) {
+function relayConfig(
+  { natsUrl, leaseMs = 10_000 }: ShopOptions,
+  { databases, stockPort, secret }: Omit<Premises, 'config'>,
+) {
   return {
-    databases: { shop: { url: ordersUrl } },
+    databases: { shop: { url: databases.orders } },
     ...(natsUrl !== undefined && {
       nats: { servers: [natsUrl], streams: [{ name: STREAM, subjects: ['order.>'], create: true }] },
     }),
