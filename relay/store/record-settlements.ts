@@ -24,9 +24,8 @@ export interface Recorded {
  * Failures leave a row in `attempt`. Where a row with a key is confirmed, `releaseSuccessors` must follow.
  *
  * Plan, 500 results: Function Scan, Nested Loop over the primary key, 500 updates, none of them HOT (the state is in
- * the condition of four indexes): 7 ms. Without `enable_hashjoin = off` and `enable_seqscan = off` a plan that was made
- * while the table was small, a hash join with a sequential scan, stays in use until the next ANALYZE: 90 ms over 200,000
- * rows (see DISPATCHER_OPTIONS).
+ * the condition of five indexes): 13 to 20 ms. Needs the settings of DISPATCHER_OPTIONS: a plan that was made while the
+ * table was small, a hash join with a sequential scan, would stay in use until the next ANALYZE.
  */
 export async function recordSettlements(
   client: Queryable,

@@ -8,7 +8,8 @@ import type { Queryable } from './queryable.ts'
  * means: a head that was deleted or changed by hand, a discard whose process died half way.
  *
  * Plan: a loose scan, one probe of delivery_held for each key that has held rows and one of delivery_head for its
- * predecessor. 100,000 held rows behind 2,000 keys: 24 ms; the plain `group by` over all unsettled rows: 210 ms.
+ * predecessor. 100,000 held rows behind 2,000 keys, 100,000 pending ones: 37 ms; a `group by` over all unsettled rows:
+ * 450 ms.
  */
 export async function releaseHeld(client: Queryable): Promise<number> {
   const { rowCount } = await client.query({
