@@ -243,7 +243,12 @@ describe('what it tells', () => {
 
   test('the log names messages, and holds nothing of what is in them', async () => {
     const stock = await service((_, __, n) => (n < 3 ? 500 : 410))
-    await insert({ payload: '{"card":"unsaid-a"}', headers: '{"tenant":"unsaid-b"}', key: 'unsaid-c', target: '/unsaid-d' })
+    await insert({
+      payload: '{"card":"unsaid-a"}',
+      headers: '{"tenant":"unsaid-b"}',
+      key: 'unsaid-c',
+      target: '/unsaid-d',
+    })
     const dispatcher = await dispatch([impatient('stock', stock.url)])
     await eventually(async () => expect(await deliveryStates(db.pool)).toEqual(['dead']))
     const text = dispatcher.logged.join('')
