@@ -29,9 +29,9 @@ export async function openSession(
   return client
 }
 
-/** What the reader's session needs; see `selectWindow` and `savePosition` for why. */
+/** What the reader's session needs; see `selectWindow` and `savePosition` for why. Compiling a plan costs more than it. */
 export const READER_OPTIONS =
-  '-c plan_cache_mode=force_custom_plan -c synchronous_commit=off -c idle_in_transaction_session_timeout=60000'
+  '-c plan_cache_mode=force_custom_plan -c jit=off -c synchronous_commit=off -c idle_in_transaction_session_timeout=60000'
 
 /**
  * What the dispatcher's sessions need.
