@@ -4,10 +4,26 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
  * Everything the relay counts. Names and labels are public contract (`docs/operations.md` lists them, a test
  * compares). Labels are configured names only: a gid, topic or URL as a label would be unbounded and would leak.
  */
-export type Metrics = ReturnType<typeof createMetrics>
+export interface Metrics {
+  readonly registry: Registry
+  readonly published: Counter<'source'>
+  readonly parked: Counter<'source'>
+  readonly duplicates: Counter<'source'>
+  readonly attempts: Counter<'source' | 'destination' | 'outcome'>
+  readonly commitToConfirm: Histogram<'source' | 'destination'>
+  readonly breaker: Gauge<'source' | 'destination'>
+  readonly backlog: Gauge<'source' | 'destination'>
+  readonly oldestAge: Gauge<'source' | 'destination'>
+  readonly dead: Gauge<'source' | 'destination'>
+  readonly leaseHeld: Gauge<'source' | 'shard'>
+  readonly leaseLost: Counter<'source'>
+  readonly fencedWrites: Counter<'source'>
+  readonly readAge: Gauge<'source'>
+  readonly natsConnected: Gauge
+}
 
 /** A fresh registry with every instrument; one a relay. */
-export function createMetrics() {
+export function createMetrics(): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   return { registry, ...publishing(registry), ...delivering(registry), ...waiting(registry), ...belonging(registry) }
