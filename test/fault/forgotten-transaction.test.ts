@@ -3,6 +3,7 @@ import pg from 'pg'
 import { createOutbox } from 'postcommit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { database, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 import { privatePostgres } from '../support/private-servers.ts'
 
 let postgres: PostgresServer
@@ -22,7 +23,8 @@ afterAll(async () => {
 /** Kills the server and has it give out the xid again; returns what the commit log then says of it. */
 async function crashAndReuse(xid: bigint): Promise<unknown> {
   await postgres.kill()
-  await postgres.start()
+  // A server that was killed can leave memory behind that the next one must wait for.
+  await eventually(() => postgres.start(), { timeoutMs: 15_000, everyMs: 300 })
   const pool = new pg.Pool({ connectionString: db.url })
   let drawn = 0n
   while (drawn < xid) {
