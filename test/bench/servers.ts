@@ -1,0 +1,129 @@
+import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { jetstreamManager } from '@nats-io/jetstream'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
+import { startNats, startPostgres } from '@postcommit/relay/dev'
+import pg from 'pg'
+import { applyMigrations } from '../../relay/store/migrate.ts'
+
+/** The servers that everything is measured on: private, on 127.0.0.1, and gone afterwards. */
+export interface Servers {
+  readonly postgres: { readonly url: string; readonly version: string }
+  readonly nats: { readonly url: string; readonly version: string }
+  readonly connection: NatsConnection
+  /** A new database, with the schema `postcommit` in it unless `empty`. */
+  database(options?: { readonly empty?: boolean }): Promise<BenchDatabase>
+  /** A new stream with file storage that takes `<prefix>.>`. */
+  stream(): Promise<BenchStream>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A database for one contender. */
+export interface BenchDatabase {
+  readonly url: string
+  /** For preparing and counting, not for what is measured. */
+  readonly pool: pg.Pool
+  drop(): Promise<void>
+}
+
+/** A stream for one contender. */
+export interface BenchStream {
+  readonly name: string
+  readonly prefix: string
+  readonly subjects: readonly string[]
+  /** How many messages it holds now. */
+  count(): Promise<number>
+  purge(): Promise<void>
+  remove(): Promise<void>
+}
+
+/**
+ * What differs from a server as it is installed, the same for every contender: enough connections, and room so that
+ * checkpoints and evictions do not fall into one contender's round. Commits are synced.
+ */
+export const POSTGRES_SETTINGS = { max_connections: '200', shared_buffers: '1GB', max_wal_size: '8GB' } as const
+/** The duplicate window of the streams: as long as the relay asks for by default. */
+const DUPLICATE_WINDOW_NS = 10 * 60 * 1e9
+
+/** Starts PostgreSQL and nats-server in a folder of their own, which is removed with them. */
+export async function startServers(): Promise<Servers> {
+  const folder = await mkdtemp(join(tmpdir(), 'postcommit-bench-'))
+  const [postgres, nats] = await Promise.all([
+    startPostgres({ dataDir: join(folder, 'postgres'), settings: POSTGRES_SETTINGS }),
+    startNats({ storeDir: join(folder, 'nats') }),
+  ])
+  const connection = await connect({ servers: nats.url })
+  const databases = new Set<BenchDatabase>()
+  return {
+    postgres,
+    nats,
+    connection,
+    async database({ empty = false } = {}) {
+      const name = unique()
+      await withClient(postgres.url, (client) => client.query(`create database ${name}`))
+      const url = inDatabase(postgres.url, name)
+      if (!empty) await withClient(url, (client) => applyMigrations(client, 'bench'))
+      const database = openDatabase(postgres.url, name, url)
+      databases.add(database)
+      return database
+    },
+    stream: () => openStream(connection),
+    [Symbol.asyncDispose]: async () => {
+      await connection.close()
+      await Promise.all([...databases].map(({ pool }) => (pool.ended ? undefined : pool.end())))
+      await Promise.all([postgres.stop(), nats.stop()])
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+function openDatabase(serverUrl: string, name: string, url: string): BenchDatabase {
+  const pool = new pg.Pool({ connectionString: url, max: 4 })
+  pool.on('error', () => undefined)
+  return {
+    url,
+    pool,
+    async drop() {
+      if (pool.ended) return
+      await pool.end()
+      await withClient(serverUrl, (client) => client.query(`drop database ${name} with (force)`))
+    },
+  }
+}
+
+async function openStream(connection: NatsConnection): Promise<BenchStream> {
+  const manager = await jetstreamManager(connection)
+  const name = unique()
+  const subjects = [`${name}.>`]
+  await manager.streams.add({ name, subjects, duplicate_window: DUPLICATE_WINDOW_NS })
+  return {
+    name,
+    prefix: name,
+    subjects,
+    count: async () => (await manager.streams.info(name)).state.messages,
+    purge: async () => void (await manager.streams.purge(name)),
+    remove: async () => void (await manager.streams.delete(name)),
+  }
+}
+
+function unique(): string {
+  return `bench_${randomUUID().replaceAll('-', '').slice(0, 12)}`
+}
+
+function inDatabase(serverUrl: string, name: string): string {
+  const url = new URL(serverUrl)
+  url.pathname = `/${name}`
+  return url.href
+}
+
+async function withClient(url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await work(client)
+  } finally {
+    await client.end()
+  }
+}
