@@ -252,6 +252,11 @@ export const ERRORS = {
     action: 'Stop the subscription before closing the connection, and connect with maxReconnectAttempts: -1.',
     retryable: false,
   },
+  POSTCOMMIT_INVALID_REQUEST: {
+    message: 'the request to the relay cannot be read: {reason}',
+    action: 'Check that service and relay are of versions that go together.',
+    retryable: false,
+  },
 } as const satisfies Record<string, { message: string; action: string; retryable: boolean }>
 
 /** A code of the table {@link ERRORS}. */

@@ -12,5 +12,14 @@ export const LIMITS = {
   /** Below NATS's default max_payload of 1 MiB, which counts headers too. */
   payloadBytesHard: 900 * 1024,
   messagesPerTransaction: 1000,
+  branchCharacters: 128,
+  branchesPerTransaction: 1000,
+  urlCharacters: 2048,
+  hintCharacters: 256,
+  reasonCharacters: 1024,
+  /** Of one request to the relay; the bytes leave room for one transaction of the largest payloads. */
+  operationsPerBatch: 500,
+  batchBytes: 8 * 1024 * 1024,
+  waitMs: 60_000,
   delayMs: 366 * 24 * 60 * 60 * 1000,
 } as const
