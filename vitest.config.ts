@@ -8,6 +8,7 @@ const alias = [
   { find: /^postcommit$/, replacement: source('src/index.ts') },
   { find: /^postcommit\/protocol$/, replacement: source('src/protocol/index.ts') },
   { find: /^postcommit\/nats$/, replacement: source('src/nats/index.ts') },
+  { find: /^postcommit\/barrier$/, replacement: source('src/barrier/index.ts') },
   { find: /^@postcommit\/relay$/, replacement: source('relay/index.ts') },
   { find: /^@postcommit\/relay\/dev$/, replacement: source('relay/dev/index.ts') },
 ]

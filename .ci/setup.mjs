@@ -1,20 +1,22 @@
-// Everything that demo, tests and check need on a bare machine: packages, nats-server, a build. Does only what is
+// Everything that demo, tests and check need on a bare machine: packages, servers, a build. Does only what is
 // missing, so that nothing is lost by running it each time.
 //
 //   --packages-only   no server and no build: for `npm run check`
-//   --need-nats       fail if there is no nats-server: for the tests
+//   --need-nats       fail if there is no nats-server: for what measures
+//   --need-servers    fail if there is no nats-server, MariaDB or Redis: for the tests
 
 import { build, isBuilt } from './build.mjs'
-import { canInstallNatsServer, hasNatsServer, installNatsServer, natsInstallCommand } from './nats-server.mjs'
 import { arePackagesInstalled, installPackages } from './packages.mjs'
+import { canInstall, installCommand, installServers, missingServers, SERVERS } from './servers.mjs'
 
 const NODE_MIN = [20, 19]
 const packagesOnly = process.argv.includes('--packages-only')
-const needNats = process.argv.includes('--need-nats')
+const needServers = process.argv.includes('--need-servers')
+const needed = needServers || process.argv.includes('--need-nats')
 
 try {
   checkNode()
-  await Promise.all([packages(), packagesOnly ? undefined : natsServer()])
+  await Promise.all([packages(), packagesOnly ? undefined : servers()])
   if (!packagesOnly) compile()
 } catch (error) {
   console.error(error.message)
@@ -32,16 +34,19 @@ async function packages() {
   await timed('installing packages (npm ci)', installPackages)
 }
 
-async function natsServer() {
-  if (hasNatsServer()) return
+async function servers() {
+  const missing = missingServers(needServers ? Object.values(SERVERS) : [SERVERS.nats])
+  if (missing.length === 0) return
+  const names = missing.map(({ program }) => program).join(' and ')
   let reason
-  if (canInstallNatsServer({ evenIfRefused: needNats })) {
-    reason = await timed('installing nats-server (Debian package)', installNatsServer)
+  if (canInstall(missing, { evenIfRefused: needed })) {
+    reason = await timed(`installing ${names} (Debian packages)`, () => installServers(missing))
     if (reason === undefined) return
   }
-  const missing = `There is no nats-server on this machine${reason === undefined ? '' : ` (${reason})`}. To install it: ${natsInstallCommand()}`
-  if (needNats) throw new Error(`The tests need nats-server. ${missing}`)
-  console.log(missing)
+  const why = reason === undefined ? '' : ` (${reason})`
+  const message = `There is no ${names} on this machine${why}. To install: ${installCommand(missing)}`
+  if (needed) throw new Error(`The tests need servers. ${message}`)
+  console.log(message)
 }
 
 function compile() {

@@ -7,7 +7,7 @@ import { controlProcess } from './server-process.ts'
 /** Holds a folder for one process and the server it runs there. */
 export interface FolderLock {
   /** Notes which server runs in the folder, so that a later start can end it should this process be killed. */
-  noteServer(server: ProcessMark): void
+  noteServer(server: ServerMark): void
   release(): void
 }
 
@@ -16,9 +16,13 @@ interface ProcessMark {
   readonly startedAt: string
 }
 
+interface ServerMark extends ProcessMark {
+  readonly exitSignal: NodeJS.Signals
+}
+
 interface LockFile {
   readonly owner: ProcessMark
-  readonly server?: ProcessMark
+  readonly server?: ServerMark
 }
 
 const STALE_SERVER_GRACE_MS = 10_000
@@ -46,8 +50,8 @@ export async function lockFolder(folder: string, serverName: string): Promise<Fo
     removeLock(path, text)
   }
   return {
-    noteServer: (server) =>
-      writeFileSync(path, JSON.stringify({ owner, server: { pid: server.pid, startedAt: server.startedAt } })),
+    noteServer: ({ pid, startedAt, exitSignal }) =>
+      writeFileSync(path, JSON.stringify({ owner, server: { pid, startedAt, exitSignal } })),
     release: () => rmSync(path, { force: true }),
   }
 }
@@ -62,9 +66,9 @@ function createLock(path: string, content: LockFile): boolean {
   }
 }
 
-async function endLeftover(server: ProcessMark, folder: string): Promise<void> {
+async function endLeftover(server: ServerMark, folder: string): Promise<void> {
   if (!isRunning(server) || !commandLineOf(server.pid).includes(folder)) return
-  await controlProcess(server).end(['SIGINT', 'SIGQUIT'], STALE_SERVER_GRACE_MS)
+  await controlProcess(server).end([server.exitSignal, 'SIGQUIT'], STALE_SERVER_GRACE_MS)
 }
 
 /** Removes the lock only if it is still the stale one: another start may have replaced it in the meantime. */
@@ -93,9 +97,10 @@ function parseLock(text: string): LockFile | undefined {
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value !== 'object' || value === null || !('owner' in value) || !isMark(value.owner)) return undefined
-    return 'server' in value && isMark(value.server)
-      ? { owner: value.owner, server: value.server }
-      : { owner: value.owner }
+    if (!('server' in value) || !isMark(value.server)) return { owner: value.owner }
+    const { pid, startedAt } = value.server
+    const exitSignal = 'exitSignal' in value.server && value.server.exitSignal === 'SIGTERM' ? 'SIGTERM' : 'SIGINT'
+    return { owner: value.owner, server: { pid, startedAt, exitSignal } }
   } catch {
     return undefined
   }

@@ -1,7 +1,12 @@
-/** Private servers for development and tests: real PostgreSQL and real nats-server, started and ended by this process. */
+/** Private servers for development and tests: real ones, started and ended by this process. */
+export type { ServerBinary } from './find-program.ts'
 export { freePort } from './free-port.ts'
+export { type MariadbOptions, type MariadbServer, startMariadb } from './mariadb.ts'
+export { findMariadb, mariadbInstallCommand } from './mariadb-binary.ts'
 export { type NatsOptions, type NatsServer, startNats } from './nats.ts'
 export { findNatsServer, type NatsBinary, natsInstallCommand } from './nats-binary.ts'
 export { type PostgresOptions, type PostgresServer, startPostgres } from './postgres.ts'
 export type { PostgresSource } from './postgres-binaries.ts'
+export { type RedisOptions, type RedisServer, startRedis } from './redis.ts'
+export { findRedisServer, redisInstallCommand } from './redis-binary.ts'
 export type { ServerLifecycle } from './server-lifecycle.ts'

@@ -13,12 +13,16 @@ export interface ServerCommand {
   readonly logFile: string
   /** Runs the program as this user and group; only root may. */
   readonly user?: number
+  /** What makes it end quickly and in order when the calling process ends. Default SIGINT. */
+  readonly exitSignal?: NodeJS.Signals
 }
 
 /** A server's program while it runs. */
 export interface ServerProcess {
   readonly pid: number
   readonly startedAt: string
+  /** What makes it end quickly and in order. */
+  readonly exitSignal: NodeJS.Signals
   isRunning(): boolean
   /** Asks with each signal in turn, giving it `graceMs` to work, and at last kills. Returns when all of it is gone. */
   end(signals: readonly NodeJS.Signals[], graceMs: number): Promise<void>
@@ -66,7 +70,7 @@ export function startServerProcess(command: ServerCommand): StartedServer {
   child.unref()
   const pid = child.pid ?? 0
   const startedAt = findProcess(pid)?.startedAt ?? ''
-  const server = controlProcess({ pid, startedAt })
+  const server = controlProcess({ pid, startedAt }, command.exitSignal)
   const forget = endWithThisProcess(server)
   child.once('exit', forget)
   return { ...server, output: () => readFileSync(logFile).subarray(logStart).toString('utf8').trim() }
@@ -77,11 +81,16 @@ function sizeOf(path: string): number {
 }
 
 /** Control over a process that may have been started by somebody else. */
-export function controlProcess(entry: Pick<ProcessEntry, 'pid' | 'startedAt'>): ServerProcess {
+export function controlProcess(
+  entry: Pick<ProcessEntry, 'pid' | 'startedAt'>,
+  // A clean and quick shutdown for PostgreSQL, nats-server and Redis alike; MariaDB does not hear it.
+  exitSignal: NodeJS.Signals = 'SIGINT',
+): ServerProcess {
   const { pid, startedAt } = entry
   return {
     pid,
     startedAt,
+    exitSignal,
     isRunning: () => isRunning(entry),
     signalAll: (signal) => {
       for (const member of [entry, ...descendantsOf(pid)]) send(member, signal)
@@ -152,8 +161,7 @@ function endWithThisProcess(server: ServerProcess): () => void {
 function endAll(): void {
   for (const server of running) {
     server.signalAll('SIGCONT')
-    // SIGINT is a clean and quick shutdown for PostgreSQL and for nats-server alike.
-    send(server, 'SIGINT')
+    send(server, server.exitSignal)
   }
 }
 

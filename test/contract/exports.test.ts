@@ -24,7 +24,19 @@ const NAMES = {
   ],
   'postcommit/nats': ['subscribe'],
   '@postcommit/relay': ['Refuse', 'createMetrics', 'createRelay'],
-  '@postcommit/relay/dev': ['findNatsServer', 'freePort', 'natsInstallCommand', 'startNats', 'startPostgres'],
+  '@postcommit/relay/dev': [
+    'findMariadb',
+    'findNatsServer',
+    'findRedisServer',
+    'freePort',
+    'mariadbInstallCommand',
+    'natsInstallCommand',
+    'redisInstallCommand',
+    'startMariadb',
+    'startNats',
+    'startPostgres',
+    'startRedis',
+  ],
 }
 
 const FOLDERS = { postcommit: '.', '@postcommit/relay': 'relay' }

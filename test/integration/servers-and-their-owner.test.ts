@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { startNats, startPostgres } from '@postcommit/relay/dev'
+import { startMariadb, startNats, startPostgres, startRedis } from '@postcommit/relay/dev'
 import { expect, test } from 'vitest'
 import { findProcess } from '../../relay/dev/process-table.ts'
 import { eventually } from '../support/eventually.ts'
@@ -11,20 +11,19 @@ import { type Program, spawnProgram } from '../support/program.ts'
 interface Owner {
   readonly folder: string
   readonly program: Program
-  readonly postgresPid: number
-  readonly natsPid: number
+  readonly serverPids: readonly number[]
 }
 
-/** A process of its own that has started both servers. */
+/** A process of its own that has started each kind of server. */
 async function startOwner(folder?: string): Promise<Owner> {
   const place = folder ?? (await privateFolder('owner'))
   const program = await spawnProgram('test/support/fixtures/runs-servers.ts', [place])
-  const [, postgresPid, natsPid] = await program.waitForLine(/serving (\d+) (\d+)/, { timeoutMs: 20_000 })
-  return { folder: place, program, postgresPid: Number(postgresPid), natsPid: Number(natsPid) }
+  const [, pids = ''] = await program.waitForLine(/serving ([\d ]+)/, { timeoutMs: 20_000 })
+  return { folder: place, program, serverPids: pids.split(' ').map(Number) }
 }
 
-function expectGone({ postgresPid, natsPid }: Owner): Promise<void> {
-  return eventually(() => expect([findProcess(postgresPid), findProcess(natsPid)]).toEqual([undefined, undefined]))
+function expectGone({ serverPids }: Owner): Promise<void> {
+  return eventually(() => expect(serverPids.map(findProcess).filter((found) => found !== undefined)).toEqual([]))
 }
 
 test.each(['return', 'throw', 'exit'])('they end with a process that ends by %s', async (order) => {
@@ -45,6 +44,8 @@ test('another process is told who has the folder', async () => {
   for (const start of [
     () => startPostgres({ dataDir: join(owner.folder, 'postgres') }),
     () => startNats({ storeDir: join(owner.folder, 'nats') }),
+    () => startMariadb({ dataDir: join(owner.folder, 'mariadb') }),
+    () => startRedis({ dataDir: join(owner.folder, 'redis') }),
   ]) {
     await expect(start()).rejects.toMatchObject({
       code: 'POSTCOMMIT_SERVER_IN_USE',
@@ -57,7 +58,7 @@ test('another process is told who has the folder', async () => {
 test('what a process killed by SIGKILL leaves running is ended by the next start in its folder', async () => {
   const killed = await startOwner()
   await killed.program.kill('SIGKILL')
-  expect([findProcess(killed.postgresPid), findProcess(killed.natsPid)]).not.toContain(undefined)
+  expect(killed.serverPids.map(findProcess)).not.toContain(undefined)
 
   const next = await startOwner(killed.folder)
   await expectGone(killed)

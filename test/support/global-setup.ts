@@ -1,7 +1,18 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { findNatsServer, natsInstallCommand, startNats, startPostgres } from '@postcommit/relay/dev'
+import {
+  findMariadb,
+  findNatsServer,
+  findRedisServer,
+  mariadbInstallCommand,
+  natsInstallCommand,
+  redisInstallCommand,
+  startMariadb,
+  startNats,
+  startPostgres,
+  startRedis,
+} from '@postcommit/relay/dev'
 import type { TestProject } from 'vitest/node'
 import { endKilledTestRuns, endLeftovers, keepTestFolder, ownTestFolder, TEST_FOLDER_PREFIX } from './leftovers.ts'
 import { postgresSource } from './postgres-source.ts'
@@ -12,38 +23,53 @@ declare module 'vitest' {
     postgresUrl: string
     /** The URL of the nats-server of this test run. */
     natsUrl: string
+    /** The URL of the MariaDB of this test run. */
+    mariadbUrl: string
+    /** The URL of the Redis of this test run. */
+    redisUrl: string
     /** A folder that is removed after the test run. */
     testFolder: string
   }
 }
 
+/** What the tests run besides PostgreSQL, which npm brings along. */
+const NEEDED = [
+  { server: 'nats-server', find: findNatsServer, install: natsInstallCommand },
+  { server: 'MariaDB', find: findMariadb, install: mariadbInstallCommand },
+  { server: 'redis-server', find: findRedisServer, install: redisInstallCommand },
+]
+
 /**
- * One private PostgreSQL and one private nats-server for a whole test run, in a folder of their own. Test files get
- * databases and streams of their own in them, so they can run side by side.
+ * One private PostgreSQL, nats-server, MariaDB and Redis for a whole test run, in a folder of their own. Test files get
+ * databases, streams and key prefixes of their own in them, so they can run side by side.
  *
  * `POSTCOMMIT_TEST_KEEP=1` keeps the folder, to start the servers in it again and look.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  if (findNatsServer() === undefined) {
-    throw new Error(`The tests need nats-server. To install it: ${natsInstallCommand()}`)
+  for (const { server, find, install } of NEEDED) {
+    if (find() === undefined) throw new Error(`The tests need ${server}. To install it: ${install()}`)
   }
   await endKilledTestRuns()
   const testFolder = await mkdtemp(join(tmpdir(), TEST_FOLDER_PREFIX))
   ownTestFolder(testFolder)
-  const [postgres, nats] = await Promise.all([
+  const [postgres, nats, mariadb, redis] = await Promise.all([
     startPostgres({
       dataDir: join(testFolder, 'postgres'),
       binaries: postgresSource(),
       settings: { max_connections: '200' },
     }),
     startNats({ storeDir: join(testFolder, 'nats') }),
+    startMariadb({ dataDir: join(testFolder, 'mariadb'), settings: { 'max-connections': '400' } }),
+    startRedis({ dataDir: join(testFolder, 'redis') }),
   ])
   project.provide('postgresUrl', postgres.url)
   project.provide('natsUrl', nats.url)
+  project.provide('mariadbUrl', mariadb.url)
+  project.provide('redisUrl', redis.url)
   project.provide('testFolder', testFolder)
 
   return async () => {
-    await Promise.all([postgres.stop(), nats.stop()])
+    await Promise.all([postgres.stop(), nats.stop(), mariadb.stop(), redis.stop()])
     await endLeftovers(testFolder)
     if (process.env['POSTCOMMIT_TEST_KEEP'] === undefined) {
       await rm(testFolder, { recursive: true, force: true })

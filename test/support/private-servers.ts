@@ -2,12 +2,19 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
+  type MariadbOptions,
+  type MariadbServer,
   type NatsOptions,
   type NatsServer,
   type PostgresOptions,
   type PostgresServer,
+  type RedisOptions,
+  type RedisServer,
+  type ServerLifecycle,
+  startMariadb,
   startNats,
   startPostgres,
+  startRedis,
 } from '@postcommit/relay/dev'
 import { inject } from 'vitest'
 import { postgresSource } from './postgres-source.ts'
@@ -25,12 +32,24 @@ export async function privateNats(options: Partial<NatsOptions> = {}): Promise<N
   return withFolder(await startNats({ storeDir: join(folder, 'store'), ...options }), folder)
 }
 
+/** A MariaDB for one test alone, which may kill it. `await using` ends it and removes its data. */
+export async function privateMariadb(options: Partial<MariadbOptions> = {}): Promise<MariadbServer> {
+  const folder = await privateFolder('mariadb')
+  return withFolder(await startMariadb({ dataDir: join(folder, 'data'), ...options }), folder)
+}
+
+/** A Redis for one test alone, which may kill it. `await using` ends it and removes its data. */
+export async function privateRedis(options: Partial<RedisOptions> = {}): Promise<RedisServer> {
+  const folder = await privateFolder('redis')
+  return withFolder(await startRedis({ dataDir: join(folder, 'data'), ...options }), folder)
+}
+
 /** A new folder below that of the test run, which is removed with it. */
 export function privateFolder(name: string): Promise<string> {
   return mkdtemp(join(inject('testFolder') ?? tmpdir(), `${name}-`))
 }
 
-function withFolder<Server extends PostgresServer | NatsServer>(server: Server, folder: string): Server {
+function withFolder<Server extends ServerLifecycle>(server: Server, folder: string): Server {
   return Object.assign(server, {
     [Symbol.asyncDispose]: async () => {
       await server.stop()
