@@ -11,7 +11,8 @@ create table postcommit.global_transaction (
   gid               text        collate "C" not null,
   mode              text        not null,
   status            text        not null,
-  -- Who calls the actions: the relay, or a client that registers each before it calls it.
+  -- Who calls the actions: the relay, or a client that registers each before it calls it. TCC, XA and workflows are
+  -- always the client's, messages always the relay's.
   run_by            text        not null default 'relay',
   -- Messages of one key are delivered one after the other, in the order of id. Null: no order.
   key               text        collate "C",
@@ -54,7 +55,8 @@ create table postcommit.global_transaction (
   constraint global_transaction_gid unique (tenant, gid),
   constraint global_transaction_mode check (mode in ('msg', 'saga', 'tcc', 'xa', 'workflow')),
   constraint global_transaction_status check (status in ('prepared', 'submitted', 'aborting', 'succeed', 'failed')),
-  constraint global_transaction_run_by check (run_by in ('relay', 'client')),
+  constraint global_transaction_run_by check (
+    run_by in ('relay', 'client') and (mode = 'saga' or (run_by = 'relay') = (mode = 'msg'))),
   constraint global_transaction_finished check ((finished_at is null) = (status in ('prepared', 'submitted', 'aborting'))),
   constraint global_transaction_lease check ((lease_token is null) = (lease_owner is null)),
   constraint global_transaction_lease_unfinished check (lease_token is null or finished_at is null)

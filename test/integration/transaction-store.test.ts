@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Mode } from '../../relay/engine/transaction/transaction.ts'
 import { claimChecks } from '../../relay/store/transaction/claim-checks.ts'
 import { claimTransactions } from '../../relay/store/transaction/claim-transactions.ts'
 import { insertTransactions } from '../../relay/store/transaction/insert-transactions.ts'
@@ -32,7 +33,13 @@ const ABORT: readonly MoveRule[] = [
   { event: 'abort', mode: 'tcc', from: 'prepared', to: 'aborting' },
 ]
 
-const submission = (gid: string, digest = 'content') => ({ tenant: '', gid, digest, dueInMs: 0 })
+const submission = (gid: string, digest = 'content', mode: Mode = 'msg') => ({
+  tenant: '',
+  gid,
+  mode,
+  digest,
+  dueInMs: 0,
+})
 
 describe('insertTransactions', () => {
   test('writes each with its own branches, whatever their number and order', async () => {
@@ -124,7 +131,7 @@ describe('submitPrepared', () => {
 describe('moveTransactions', () => {
   test('by the rule for the event, the mode and the status', async () => {
     const msg = await insertTransaction(pool)
-    const tcc = await insertTransaction(pool, { mode: 'tcc' })
+    const tcc = await insertTransaction(pool, { mode: 'tcc', runBy: 'client' })
     const saga = await insertTransaction(pool, { mode: 'saga', status: 'submitted' })
     const moves = [msg, tcc, saga].map(({ gid }) => ({ tenant: '', gid, event: 'abort', rollbackReason: 'no stock' }))
     const moved = await moveTransactions(pool, moves, ABORT)
@@ -136,7 +143,7 @@ describe('moveTransactions', () => {
 
 describe('registerBranches', () => {
   test('numbers them under the lock, and not after the decision', async () => {
-    const { gid } = await insertTransaction(pool, { mode: 'tcc', operations: [] })
+    const { gid } = await insertTransaction(pool, { mode: 'tcc', runBy: 'client', operations: [] })
     const register = async (branch: string, ended: readonly string[] = []) => {
       const operations = ['confirm', 'cancel'].map((op) => ({ branch, op, target: op }))
       const registration = { tenant: '', gid, mode: 'tcc', operations, ended } as const
@@ -156,7 +163,7 @@ join postcommit.global_transaction t on t.id = b.transaction_id where gid = $1 o
       { branch: '02', op: 'confirm', start_seq: 4, end_seq: null, place: 2 },
       { branch: '02', op: 'cancel', start_seq: 4, end_seq: null, place: 3 },
     ])
-    await submitPrepared(pool, [submission(gid)])
+    await submitPrepared(pool, [submission(gid, 'content', 'tcc')])
     expect(await register('03')).toBe(undefined)
   })
 })

@@ -1,10 +1,11 @@
+import type { Mode } from '../../engine/transaction/transaction.ts'
 import type { Queryable } from '../queryable.ts'
 import { arrayLiteral } from './operation-columns.ts'
-import type { OperationContent, RunBy, TransactionClaim, TransactionKey, TransactionMode } from './transaction-row.ts'
+import type { OperationContent, RunBy, TransactionClaim, TransactionKey } from './transaction-row.ts'
 
 /** A transaction that is handed in. */
 export interface NewTransaction extends TransactionKey {
-  readonly mode: TransactionMode
+  readonly mode: Mode
   readonly status: 'prepared' | 'submitted'
   readonly runBy: RunBy
   readonly key?: string | undefined

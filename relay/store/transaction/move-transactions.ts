@@ -1,13 +1,14 @@
+import type { Mode, Status } from '../../engine/transaction/transaction.ts'
 import type { Queryable } from '../queryable.ts'
 import { byKey } from './insert-transactions.ts'
-import type { TransactionKey, TransactionMode, TransactionStatus } from './transaction-row.ts'
+import type { TransactionKey } from './transaction-row.ts'
 
 /** One line of the table of events: what an event makes of a transaction of a mode and a status. */
 export interface MoveRule {
   readonly event: string
-  readonly mode: TransactionMode
-  readonly from: TransactionStatus
-  readonly to: TransactionStatus
+  readonly mode: Mode
+  readonly from: Status
+  readonly to: Status
 }
 
 /** Something that happened to a transaction from outside: a client gave it up, a person decided. */
@@ -16,6 +17,8 @@ export interface Move extends TransactionKey {
   readonly event: string
   readonly rollbackReason?: string | undefined
   readonly result?: string | undefined
+  /** The counter that was seen, if the decision depends on what the branches did; undefined: it does not. */
+  readonly seq?: number | undefined
   /** For a person's act: who, why, and what the story calls it. */
   readonly act?: { readonly actor: string; readonly reason: string; readonly event: 'stopped' | 'resolved' } | undefined
 }
@@ -23,8 +26,8 @@ export interface Move extends TransactionKey {
 /** A move that was made. */
 export interface Moved {
   readonly id: string
-  readonly from: TransactionStatus
-  readonly status: TransactionStatus
+  readonly from: Status
+  readonly status: Status
 }
 
 /**
@@ -53,15 +56,16 @@ export async function moveTransactions(
     due_at = clock_timestamp(), backoff_ms = null, lease_token = null, lease_owner = null, paused_reason = null,
     updated_at = clock_timestamp(),
     finished_at = case when rule.destination in ('succeed', 'failed') then clock_timestamp() end
-  from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) with ordinality
-    as r (tenant, gid, event, rollback_reason, result, n),
-    unnest($6::text[], $7::text[], $8::text[], $9::text[]) as rule (event, mode, origin, destination)
+  from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[]) with ordinality
+    as r (tenant, gid, event, rollback_reason, result, seq, n),
+    unnest($7::text[], $8::text[], $9::text[], $10::text[]) as rule (event, mode, origin, destination)
   where t.tenant = r.tenant and t.gid = r.gid and rule.event = r.event and rule.mode = t.mode and rule.origin = t.status
+    and (r.seq is null or r.seq = t.seq)
   returning r.n, t.id, rule.origin, t.status
 ), told as (
   insert into postcommit.branch_attempt (transaction_id, event, attempt, detail, actor)
   select moved.id, act.event, 0, act.reason, act.actor
-  from unnest($10::int[], $11::text[], $12::text[], $13::text[]) as act (n, event, reason, actor)
+  from unnest($11::int[], $12::text[], $13::text[], $14::text[]) as act (n, event, reason, actor)
   join moved on moved.n = act.n
 )
 select n::int, id, origin as "from", status from moved`,
@@ -71,6 +75,7 @@ select n::int, id, origin as "from", status from moved`,
       column(({ event }) => event),
       column(({ rollbackReason }) => rollbackReason ?? null),
       column(({ result }) => result ?? null),
+      column(({ seq }) => seq ?? null),
       rules.map(({ event }) => event),
       rules.map(({ mode }) => mode),
       rules.map(({ from }) => from),

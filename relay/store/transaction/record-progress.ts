@@ -1,12 +1,13 @@
+import type { OpStatus } from '../../engine/transaction/op.ts'
+import type { Status } from '../../engine/transaction/transaction.ts'
 import type { Queryable } from '../queryable.ts'
-import type { OperationStatus, TransactionStatus } from './transaction-row.ts'
 
 /** What became of one op, or that it is about to be called. */
 export interface OperationProgress {
   readonly branch: string
   readonly op: string
   /** As it is from now on. */
-  readonly status: OperationStatus
+  readonly status: OpStatus
   /** Undefined: as it was. */
   readonly startSeq?: number | undefined
   readonly endSeq?: number | undefined
@@ -29,10 +30,10 @@ export interface Progress {
   readonly id: string
   readonly token: string
   /** As they were when this was decided. */
-  readonly from: TransactionStatus
+  readonly from: Status
   readonly opCount: number
   /** As it is from now on: the same as `from` if nothing was decided. */
-  readonly to: TransactionStatus
+  readonly to: Status
   readonly seq: number
   /** Undefined: the claim goes on as it is. Otherwise it ends, and the transaction is due then, by the database's clock. */
   readonly dueAtMs?: number | undefined

@@ -1,11 +1,12 @@
+import type { Mode } from '../../engine/transaction/transaction.ts'
 import type { Queryable } from '../queryable.ts'
 import { byKey, operationValues } from './insert-transactions.ts'
 import { arrayLiteral } from './operation-columns.ts'
-import type { OperationContent, TransactionKey, TransactionMode } from './transaction-row.ts'
+import type { OperationContent, TransactionKey } from './transaction-row.ts'
 
 /** What a client is about to do in a prepared transaction. */
 export interface Registration extends TransactionKey {
-  readonly mode: TransactionMode
+  readonly mode: Mode
   /** What undoes or confirms it; their `startSeq` is given here. */
   readonly operations: readonly OperationContent[]
   /** Branches that this client has seen end: they happened before what it registers. */
@@ -23,7 +24,8 @@ export interface Registered {
 /**
  * Registers branches of prepared transactions, under the lock of their row: after a decision there is no way to slip
  * one in, and a decision that is made at the same time waits, and finds by `op_count` that it has not seen all of them.
- * Resolves to what was taken; a missing registration came too late, or names no transaction of its mode.
+ * Resolves to what was taken; a missing registration came too late, or names no transaction of its mode whose actions
+ * the client calls.
  *
  * A gid at most once in a call: an UPDATE takes a row once, and the second registration would be lost in silence.
  *
@@ -70,7 +72,7 @@ const TEXT = `with locked as (
   set seq = t.seq + 2, op_count = t.op_count + r.op_count, updated_at = clock_timestamp()
   from unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[]) with ordinality
     as r (tenant, gid, mode, op_count, ended, n)
-  where t.tenant = r.tenant and t.gid = r.gid and t.mode = r.mode and t.status = 'prepared'
+  where t.tenant = r.tenant and t.gid = r.gid and t.mode = r.mode and t.run_by = 'client' and t.status = 'prepared'
   returning t.id, t.seq, t.op_count - r.op_count as places, r.ended::text[] as ended, r.n
 ), ended as (
   update postcommit.branch b set end_seq = locked.seq - 1, updated_at = clock_timestamp()

@@ -1,11 +1,13 @@
+import type { Mode, Status } from '../../engine/transaction/transaction.ts'
 import type { Queryable } from '../queryable.ts'
-import type { TransactionKey, TransactionMode, TransactionStatus } from './transaction-row.ts'
+import type { RunBy, TransactionKey } from './transaction-row.ts'
 
 /** What a caller can be told about a transaction without looking at its branches. */
 export interface TransactionState {
   readonly id: string
-  readonly mode: TransactionMode
-  readonly status: TransactionStatus
+  readonly mode: Mode
+  readonly status: Status
+  readonly runBy: RunBy
   readonly digest: string
   readonly result: string | null
   readonly rollbackReason: string | null
@@ -25,7 +27,7 @@ export async function selectTransactionStates(
 ): Promise<readonly (TransactionState | undefined)[]> {
   const { rows } = await client.query<TransactionState & { readonly n: number }>({
     name: 'postcommit_select_transaction_states',
-    text: `select r.n::int, t.id, t.mode, t.status, t.digest, t.result, t.rollback_reason as "rollbackReason",
+    text: `select r.n::int, t.id, t.mode, t.status, t.run_by as "runBy", t.digest, t.result, t.rollback_reason as "rollbackReason",
   t.paused_reason as "pausedReason"
 from unnest($1::text[], $2::text[]) with ordinality as r (tenant, gid, n)
 join postcommit.global_transaction t on t.tenant = r.tenant and t.gid = r.gid`,

@@ -1,3 +1,4 @@
+import type { Mode } from '../../engine/transaction/transaction.ts'
 import type { Queryable } from '../queryable.ts'
 import { byKey } from './insert-transactions.ts'
 import { CLAIMED_COLUMNS, gatherOperations, type JoinedRow, OPERATION_COLUMNS } from './operation-columns.ts'
@@ -5,6 +6,7 @@ import type { ClaimedTransaction, TransactionClaim, TransactionKey } from './tra
 
 /** The submission of a transaction that was prepared. */
 export interface Submission extends TransactionKey {
+  readonly mode: Mode
   /** SHA-256 of what is submitted: it must be what was prepared. */
   readonly digest: string
   /** What only the submission says; undefined keeps what was prepared. */
@@ -18,7 +20,7 @@ export interface Submission extends TransactionKey {
 }
 
 /**
- * Submits many prepared transactions: a compare-and-set of the status and the digest. Resolves to those that it moved,
+ * Submits many prepared transactions: a compare-and-set of the status, the mode and the digest. Resolves to those that it moved,
  * with their ops if they were claimed, by their place among the submissions.
  *
  * The claim is in the same update: a statement of its own for it would write every row a second time. A claim on the
@@ -52,9 +54,10 @@ export async function submitPrepared(
     lease_owner = case when t.paused_reason is null then r.lease_owner end,
     backoff_ms = null, last_error = null, updated_at = clock_timestamp()
   from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::float8[], $8::uuid[],
-    $9::bigint[]) with ordinality
-    as r (tenant, gid, digest, options, custom_data, deadline_in_ms, due_in_ms, lease_token, lease_owner, n)
+    $9::bigint[], $10::text[]) with ordinality
+    as r (tenant, gid, digest, options, custom_data, deadline_in_ms, due_in_ms, lease_token, lease_owner, mode, n)
   where t.tenant = r.tenant and t.gid = r.gid and t.status = 'prepared' and t.digest = r.digest
+    and t.mode = r.mode
   returning t.*, r.n
 ), marked as (
   update postcommit.branch b set status = 'succeed', updated_at = clock_timestamp(), finished_at = clock_timestamp()
@@ -74,6 +77,7 @@ order by t.n, b.place`,
       column(({ dueInMs, claim }) => claim?.leaseMs ?? dueInMs),
       column(({ claim }) => claim?.token ?? null),
       column(({ claim }) => claim?.relay ?? null),
+      column(({ mode }) => mode),
     ],
   })
   const placeOf = new Map(rows.map(({ id, n }) => [id, n]))

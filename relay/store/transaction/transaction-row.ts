@@ -1,17 +1,8 @@
-/** Kinds of global transactions. */
-export type TransactionMode = 'msg' | 'saga' | 'tcc' | 'xa' | 'workflow'
-
-/** Where a global transaction stands; the last two are final. */
-export type TransactionStatus = 'prepared' | 'submitted' | 'aborting' | 'succeed' | 'failed'
-
-/** Where one op of a branch stands. */
-export type OperationStatus = 'prepared' | 'succeed' | 'failed'
+import type { OpStatus, Recovery } from '../../engine/transaction/op.ts'
+import type { Mode, Status } from '../../engine/transaction/transaction.ts'
 
 /** Who calls the actions of a transaction. */
 export type RunBy = 'relay' | 'client'
-
-/** What a step of a saga means for those before it. */
-export type Recovery = 'undo' | 'pivot' | 'forward'
 
 /** By what callers name a transaction: unknown gids and those of another tenant are the same to them. */
 export interface TransactionKey {
@@ -49,7 +40,7 @@ export interface OperationRow {
   readonly branch: string
   readonly op: string
   readonly place: number
-  readonly status: OperationStatus
+  readonly status: OpStatus
   readonly target: string
   readonly payload: string | null
   readonly body: Buffer | null
@@ -71,8 +62,8 @@ export interface OperationRow {
 /** A transaction that this relay works on until its claim runs out. */
 export interface ClaimedTransaction extends TransactionKey {
   readonly id: string
-  readonly mode: TransactionMode
-  readonly status: TransactionStatus
+  readonly mode: Mode
+  readonly status: Status
   readonly runBy: RunBy
   readonly digest: string
   readonly dialect: string
