@@ -1,4 +1,6 @@
 /** The SDK: what a service installs. */
+
+export type { Committed, Duplicated } from './committed.ts'
 export { type DeliveryHandler, type HandlerOptions, handler, type InboxHandlerOptions } from './inbox/handler.ts'
 export { createInbox, type Inbox, type InboxDelivery, type InboxOptions, type InboxResult } from './inbox/inbox.ts'
 export type { CallDelivery } from './inbox/read-call.ts'
@@ -6,9 +8,27 @@ export type { PayloadOptions } from './inbox/read-payload.ts'
 export { DeliveryPostponed, DeliveryRefused } from './inbox/refusal.ts'
 export type { MessageDraft, MessageOptions, MessageSchemas } from './message.ts'
 export type { OutboxOptions } from './options.ts'
-export { type CommitOptions, type Committed, createOutbox, type Duplicated, type Outbox } from './outbox.ts'
+export { type CommitOptions, createOutbox, type Outbox } from './outbox.ts'
 export { ERRORS, type ErrorCode, PostcommitError, type PostcommitErrorOptions } from './protocol/errors.ts'
 export type { Gid } from './protocol/gid.ts'
+export type { CallTarget, Target } from './protocol/target.ts'
+export type { TransactionAnswer } from './protocol/transaction-answer.ts'
+export type { BranchDefinition, TransactionDefinition, TransactionOptions } from './protocol/transaction-definition.ts'
+export type { TransactionMode } from './protocol/transaction-state.ts'
+export type { Verdict } from './protocol/verdict.ts'
 export type { SchemaIssue, SchemaResult, StandardSchema } from './standard-schema.ts'
 export type { IsolationLevel } from './store/database.ts'
 export type { DatabaseLike, TransactionOf } from './store/open-database.ts'
+export {
+  type BackQueryHandler,
+  type BackQueryOptions,
+  backQueryHandler,
+  type PreparedMessages,
+} from './two-phase/back-query-handler.ts'
+export {
+  createRelayClient,
+  type OperationOptions,
+  type RelayClient,
+  type RelayClientOptions,
+  type WaitOptions,
+} from './two-phase/relay-client.ts'

@@ -1,7 +1,11 @@
 import type { MessageSchemas } from './message.ts'
 import { PostcommitError } from './protocol/errors.ts'
 import { LIMITS } from './protocol/limits.ts'
+import { Unreadable } from './protocol/read-json.ts'
+import { type CallTarget, readCallTarget } from './protocol/target.ts'
 import type { DatabaseLike } from './store/open-database.ts'
+import type { MessageRouteOptions } from './two-phase/message-route.ts'
+import type { RelayClient } from './two-phase/relay-client.ts'
 
 /** What {@link createOutbox} takes. */
 export interface OutboxOptions<Db extends DatabaseLike, Schemas extends MessageSchemas = MessageSchemas> {
@@ -24,6 +28,25 @@ export interface OutboxOptions<Db extends DatabaseLike, Schemas extends MessageS
   readonly wake?: 'notify' | 'off' | (() => Promise<void>)
   /** Least milliseconds between two wake-ups of this process, default 10. */
   readonly wakeGapMs?: number
+  /**
+   * For a database that the relay cannot read: messages are announced to this relay before COMMIT and released after
+   * it, and `wake` has no meaning. Needs `backQuery`.
+   */
+  readonly relay?: RelayClient
+  /**
+   * Where the relay asks what became of a commit that was announced and never released: the address under which the
+   * service serves `backQueryHandler()`, as a destination of the relay's configuration or as a URL.
+   */
+  readonly backQuery?: CallTarget
+  /** How long after the announcement the relay asks for the first time, milliseconds, default 10000. */
+  readonly checkAfterMs?: number
+  /** How long an announcement is tried before the commit is given up, milliseconds, default 5000. */
+  readonly prepareMs?: number
+  /**
+   * Told of a release that the relay refused, which somebody must look into: the commit stands. The default emits a
+   * process warning. A relay that cannot be reached is not reported, it will ask.
+   */
+  readonly onRefused?: (error: unknown, about: { readonly gid: string }) => void
   /** How long to ask what became of a COMMIT whose answer was lost, milliseconds, default 10000. */
   readonly resolveMs?: number
 }
@@ -33,6 +56,8 @@ export interface CompiledOptions {
   readonly payloadBytesMax: number
   readonly wakeGapMs: number
   readonly resolveMs: number
+  readonly checkAfterMs: number
+  readonly prepareMs: number
 }
 
 /** @throws `POSTCOMMIT_INVALID_OPTIONS` naming the option. */
@@ -47,14 +72,40 @@ export function compileOptions(options: Omit<OutboxOptions<never>, 'db'>): Compi
     ),
     wakeGapMs: within('wakeGapMs', options.wakeGapMs, 0, 60_000, 10),
     resolveMs: within('resolveMs', options.resolveMs, 0, 600_000, 10_000),
+    checkAfterMs: within('checkAfterMs', options.checkAfterMs, 1, 86_400_000, 10_000),
+    prepareMs: within('prepareMs', options.prepareMs, 1, 600_000, 5000),
   }
 }
 
 function within(name: string, value: number | undefined, least: number, most: number, byDefault: number): number {
   if (value === undefined) return byDefault
   if (Number.isInteger(value) && value >= least && value <= most) return value
-  throw new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', {
-    function: 'createOutbox',
-    reason: `${name} is ${value}, not an integer from ${least} to ${most}`,
-  })
+  throw invalidOptions(`${name} is ${value}, not an integer from ${least} to ${most}`)
+}
+
+/**
+ * Where the relay asks, of options with a relay.
+ * @throws `POSTCOMMIT_INVALID_OPTIONS`.
+ */
+export function parseBackQuery({
+  backQuery,
+  onRefused,
+}: Pick<OutboxOptions<never>, 'backQuery' | 'onRefused'>): Pick<MessageRouteOptions, 'target' | 'onRefused'> {
+  if (backQuery === undefined) {
+    throw invalidOptions('relay without backQuery: nobody could say what became of a commit')
+  }
+  try {
+    const target = readCallTarget(backQuery, 'backQuery')
+    return {
+      target,
+      onRefused: onRefused ?? ((error) => process.emitWarning(error instanceof Error ? error : String(error))),
+    }
+  } catch (error) {
+    if (!(error instanceof Unreadable)) throw error
+    throw invalidOptions(error.message)
+  }
+}
+
+function invalidOptions(reason: string): PostcommitError<'POSTCOMMIT_INVALID_OPTIONS'> {
+  return new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', { function: 'createOutbox', reason })
 }

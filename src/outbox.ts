@@ -1,22 +1,16 @@
-import { resolveCommit, type UnansweredCommit } from './commit-status.ts'
+import type { Committed, Duplicated } from './committed.ts'
 import { digestMessages } from './digest.ts'
 import { drawGid } from './gid.ts'
 import { draftMessages, type MessageDraft, type MessageSchemas } from './message.ts'
-import { compileOptions, type OutboxOptions } from './options.ts'
+import { compileOptions, type OutboxOptions, parseBackQuery } from './options.ts'
+import { outboxRoute } from './outbox-route.ts'
 import { PostcommitError } from './protocol/errors.ts'
 import { failpoint } from './protocol/failpoint.ts'
 import { type Gid, parseGid } from './protocol/gid.ts'
-import type { CollectedMessage } from './store/collected-message.ts'
-import { CommitFailure, type IsolationLevel, type Run } from './store/database.ts'
-import { IN_FAILED_TRANSACTION, sqlState } from './store/database-error.ts'
-import { insertGid } from './store/insert-gid.ts'
-import { insertMessages } from './store/insert-messages.ts'
-import { notify } from './store/notify.ts'
+import { isSameAsBefore, Repetition, repeatWork } from './repetition.ts'
+import { CommitFailure, type IsolationLevel } from './store/database.ts'
 import { type DatabaseLike, openDatabase, runInside, type TransactionOf } from './store/open-database.ts'
-import { selectGidDigest } from './store/select-gid-digest.ts'
-import { selectXid } from './store/select-xid.ts'
-import { updateGidDigest } from './store/update-gid-digest.ts'
-import { coalesceWake } from './wake.ts'
+import { messageRoute } from './two-phase/message-route.ts'
 
 /** How one commit is made. */
 export interface CommitOptions {
@@ -27,21 +21,6 @@ export interface CommitOptions {
   readonly gid?: string
   /** Isolation of the transaction; the database's default otherwise. */
   readonly isolationLevel?: IsolationLevel
-}
-
-/** A commit that stands: its messages will be delivered. */
-export interface Committed<T> {
-  readonly gid: Gid
-  readonly duplicated: false
-  /** What the work returned. */
-  readonly value: T
-}
-
-/** A commit that had been made before, with the same gid and messages; this time nothing was written. */
-export interface Duplicated {
-  readonly gid: Gid
-  readonly duplicated: true
-  readonly value?: never
 }
 
 /** What {@link createOutbox} gives. */
@@ -102,41 +81,47 @@ export interface Outbox<Tx, Schemas extends MessageSchemas = MessageSchemas> {
 export function createOutbox<Db extends DatabaseLike, const Schemas extends MessageSchemas = MessageSchemas>(
   options: OutboxOptions<Db, Schemas>,
 ): Outbox<TransactionOf<Db>, Schemas> {
-  const { payloadBytesMax, wakeGapMs, resolveMs } = compileOptions(options)
+  const compiled = compileOptions(options)
+  const { payloadBytesMax } = compiled
   const database = openDatabase(options.db, 'createOutbox')
-  const wake = openWake(options.wake ?? 'notify', database.run, wakeGapMs)
+  const { run } = database
+  const route =
+    options.relay === undefined
+      ? outboxRoute({ ...compiled, run, wake: options.wake ?? 'notify' })
+      : messageRoute({ ...compiled, run, relay: options.relay, ...parseBackQuery(options) })
 
   async function commit<T>(
     work: (tx: TransactionOf<Db>, message: MessageDraft<Schemas>) => Promise<T> | T,
     { gid: chosen, isolationLevel }: CommitOptions = {},
   ): Promise<Committed<T> | Duplicated> {
     const gid = chosen === undefined ? drawGid() : parseGid(chosen)
-    let written: { readonly value: T; readonly commit: UnansweredCommit } | undefined
+    const attempt = route.attempt(gid, chosen !== undefined)
+    let done: { readonly value: T } | undefined
     try {
       await database.transaction(async (tx, run) => {
-        const first = chosen === undefined || (await claimGid(run, gid))
+        const first = await attempt.claim(run)
         const { draft, collect } = draftMessages(options.messages, { payloadBytesMax })
         const value = await (first ? work(tx, draft) : repeatWork(gid, () => work(tx, draft)))
         const messages = await collect()
-        if (!first) throw new Repetition(await isSameAsBefore(run, gid, messages))
-        if (chosen !== undefined) await inLiveTransaction(gid, run(updateGidDigest(gid, digestMessages(messages))))
-        const xid = await writeMessages(run, gid, messages)
-        written = { value, commit: { gid, xid, leavesTrace: chosen !== undefined || messages.length > 0 } }
+        if (!first) throw new Repetition(await isSameAsBefore(run, gid, digestMessages(messages)))
+        await attempt.write(run, messages)
+        done = { value }
         failpoint('sdk.before_commit')
       }, isolationLevel)
-      failpoint('sdk.after_commit')
     } catch (error) {
       if (error instanceof Repetition) return error.answer(gid)
-      if (!(error instanceof CommitFailure)) throw error
-      const stands =
-        !error.rolledBack &&
-        written !== undefined &&
-        (await resolveCommit(database.run, written.commit, resolveMs, error.cause))
-      if (!stands) throw new PostcommitError('POSTCOMMIT_COMMIT_ROLLED_BACK', { gid }, { gid, cause: error.cause })
+      const lost = error instanceof CommitFailure && !error.rolledBack && done !== undefined
+      const stands = lost && (await attempt.resolve(error.cause))
+      if (!stands) {
+        attempt.rolledBack()
+        if (!(error instanceof CommitFailure)) throw error
+        throw new PostcommitError('POSTCOMMIT_COMMIT_ROLLED_BACK', { gid }, { gid, cause: error.cause })
+      }
     }
-    wake()
-    // The transaction ends without an error only after `written` was set.
-    return { gid, duplicated: false, value: (written as unknown as { value: T }).value }
+    failpoint('sdk.after_commit')
+    attempt.committed()
+    // The transaction ends without an error only after `done` was set.
+    return { gid, duplicated: false, value: (done as unknown as { value: T }).value }
   }
 
   return {
@@ -146,74 +131,8 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
       const run = await runInside(tx)
       const { draft, collect } = draftMessages(options.messages, { payloadBytesMax })
       await work(draft)
-      const messages = await collect()
-      if (chosen !== undefined) {
-        const [claimed] = await run(insertGid(gid, digestMessages(messages)))
-        if (claimed === undefined) {
-          if (await isSameAsBefore(run, gid, messages)) return { gid, duplicated: true }
-          throw new PostcommitError('POSTCOMMIT_GID_CONFLICT', { gid }, { gid })
-        }
-      }
-      await writeMessages(run, gid, messages)
-      return { gid, duplicated: false }
+      return { gid, duplicated: await route.attempt(gid, chosen !== undefined).add(run, await collect()) }
     },
-    wake,
+    wake: () => route.wake(),
   }
-}
-
-/** Leaves a transaction whose gid was committed before: everything it did is rolled back. */
-class Repetition extends Error {
-  readonly #same: boolean
-
-  constructor(same: boolean) {
-    super('the gid was committed before')
-    this.#same = same
-  }
-
-  answer(gid: Gid): Duplicated {
-    if (this.#same) return { gid, duplicated: true }
-    throw new PostcommitError('POSTCOMMIT_GID_CONFLICT', { gid }, { gid })
-  }
-}
-
-async function claimGid(run: Run, gid: Gid): Promise<boolean> {
-  const [claimed] = await run(insertGid(gid, null))
-  return claimed !== undefined
-}
-
-/**
- * The work of a gid that is committed already runs once more, in a transaction that will be rolled back, because
- * only its messages tell a repetition from a conflict. It may well fail (its rows are there already).
- */
-async function repeatWork<T>(gid: Gid, work: () => Promise<T> | T): Promise<T> {
-  try {
-    return await work()
-  } catch (cause) {
-    throw new PostcommitError('POSTCOMMIT_GID_ALREADY_COMMITTED', { gid }, { gid, cause })
-  }
-}
-
-async function isSameAsBefore(run: Run, gid: Gid, messages: readonly CollectedMessage[]): Promise<boolean> {
-  const [before] = await run(selectGidDigest(gid))
-  return before?.['digest'] === digestMessages(messages)
-}
-
-/** Writes the messages; resolves to the xid of the transaction, undefined if it has written nothing at all. */
-async function writeMessages(run: Run, gid: Gid, messages: readonly CollectedMessage[]): Promise<string | undefined> {
-  const statement = messages.length === 0 ? selectXid() : insertMessages(gid, messages)
-  const [row] = await inLiveTransaction(gid, run(statement))
-  return typeof row?.['xid'] === 'string' ? row['xid'] : undefined
-}
-
-async function inLiveTransaction<T>(gid: Gid, statement: Promise<T>): Promise<T> {
-  return await statement.catch((cause: unknown) => {
-    if (sqlState(cause) === IN_FAILED_TRANSACTION)
-      throw new PostcommitError('POSTCOMMIT_TX_ABORTED', {}, { gid, cause })
-    throw cause
-  })
-}
-
-function openWake(wake: 'notify' | 'off' | (() => Promise<void>), run: Run, gapMs: number): () => void {
-  if (wake === 'off') return () => undefined
-  return coalesceWake(wake === 'notify' ? () => run(notify()) : wake, gapMs)
 }

@@ -1,12 +1,12 @@
 import { PostcommitError } from '../protocol/errors.ts'
 import { LIMITS } from '../protocol/limits.ts'
-import { parseSigningSecret, type SigningKey } from '../protocol/webhook-signature.ts'
 import { type FetchListener, fetchListener } from './fetch-listener.ts'
 import { type Inbox, saysDuplicate } from './inbox.ts'
 import { type NodeListener, nodeListener } from './node-listener.ts'
 import type { CallDelivery } from './read-call.ts'
 import type { PayloadOptions } from './read-payload.ts'
 import { type Call, type Reception, receiveCall } from './receive-call.ts'
+import { parseSecrets } from './signing-secrets.ts'
 
 /** What {@link handler} takes with or without an inbox. */
 export interface CommonHandlerOptions<Payload> extends PayloadOptions<Payload> {
@@ -78,7 +78,7 @@ export function handler<Payload, Tx>(
 ): DeliveryHandler {
   const { onError = warn } = options
   const reception: Reception<Payload> = {
-    keys: parseSecrets(options.secrets),
+    keys: parseSecrets(options.secrets, 'handler'),
     toleranceSeconds: positive('toleranceSeconds', options.toleranceSeconds ?? 300),
     bodyBytesMax: positive('bodyBytesMax', options.bodyBytesMax ?? LIMITS.payloadBytesHard),
     payload: options,
@@ -96,12 +96,6 @@ async function runDelivery<Payload, Tx>(
   if (options.inbox === undefined) return saysDuplicate(await options.handle(delivery))
   const { inbox, handle } = options
   return (await inbox.once(delivery, (tx) => handle(delivery, tx))).duplicate
-}
-
-function parseSecrets(secrets: readonly string[] | 'unsigned'): readonly SigningKey[] | undefined {
-  if (secrets === 'unsigned') return undefined
-  if (!Array.isArray(secrets) || secrets.length === 0) throw invalidOptions("secrets is neither a list nor 'unsigned'")
-  return secrets.map(parseSigningSecret)
 }
 
 function positive(name: string, value: number): number {

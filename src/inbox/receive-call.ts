@@ -1,8 +1,9 @@
 import { ENVELOPE, type MessageHeaders } from '../protocol/headers.ts'
-import { SIGNATURE_HEADERS, type SigningKey, verifyCall } from '../protocol/webhook-signature.ts'
+import { SIGNATURE_HEADERS } from '../protocol/webhook-signature.ts'
 import { type Answer, answerTo, confirmed, problem } from './answer.ts'
 import { type CallDelivery, readCallEnvelope } from './read-call.ts'
 import { checkPayload, type PayloadOptions, readContent } from './read-payload.ts'
+import { type Verification, verifyRequest } from './signing-secrets.ts'
 
 /** An HTTP request, whichever server took it. */
 export interface Call {
@@ -14,10 +15,7 @@ export interface Call {
 }
 
 /** How calls are received, from the options of `handler()`. */
-export interface Reception<Payload> {
-  /** Undefined: calls are not signed, and whoever can reach this handler can have it run. */
-  readonly keys: readonly SigningKey[] | undefined
-  readonly toleranceSeconds: number
+export interface Reception<Payload> extends Verification {
   readonly bodyBytesMax: number
   readonly payload: PayloadOptions<Payload>
   /** Runs the user's function; resolves to whether the message had taken effect before. */
@@ -31,7 +29,7 @@ export async function receiveCall<Payload>(reception: Reception<Payload>, call: 
   try {
     const body = await call.readBody(reception.bodyBytesMax)
     if (body === undefined) return tooLarge(reception.bodyBytesMax)
-    verify(reception, call.headers, body)
+    verifyRequest(reception, call.headers, body)
     const envelope = readCallEnvelope(call.headers)
     const read = readContent(call.headers[ENVELOPE.content], body)
     if ('problem' in read) return problem(read.problem === 'type' ? 415 : 400, read.reason)
@@ -43,20 +41,6 @@ export async function receiveCall<Payload>(reception: Reception<Payload>, call: 
     if (unexpected) reception.onError(error, call.headers[SIGNATURE_HEADERS.id])
     return answer
   }
-}
-
-type Verification = Pick<Reception<unknown>, 'keys' | 'toleranceSeconds'>
-
-function verify({ keys, toleranceSeconds }: Verification, headers: MessageHeaders, body: Uint8Array): void {
-  if (keys === undefined) return
-  const signed = {
-    id: headers[SIGNATURE_HEADERS.id],
-    timestamp: headers[SIGNATURE_HEADERS.timestamp],
-    signature: headers[SIGNATURE_HEADERS.signature],
-    body,
-  }
-  // The receiver's own clock: how fresh a request is cannot be asked of a database before knowing who asks.
-  verifyCall(keys, signed, Math.floor(Date.now() / 1000), toleranceSeconds)
 }
 
 // What is left of the body is not read, so the connection cannot be used again.

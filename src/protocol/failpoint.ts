@@ -3,8 +3,12 @@
  * one of them. Unarmed, a failpoint is one comparison.
  */
 export const FAILPOINTS = [
+  'sdk.before_prepare',
+  'sdk.after_prepare',
   'sdk.before_commit',
   'sdk.after_commit',
+  'sdk.before_submit',
+  'sdk.after_submit',
   'publisher.before_publish',
   'publisher.mid_window',
   'publisher.after_ack',

@@ -1,0 +1,16 @@
+import { PostcommitError } from './protocol/errors.ts'
+import type { Gid } from './protocol/gid.ts'
+import { IN_FAILED_TRANSACTION, sqlState } from './store/database-error.ts'
+
+/**
+ * Runs a statement that notices if its transaction has failed unnoticed.
+ * @throws `POSTCOMMIT_TX_ABORTED`.
+ */
+export async function inLiveTransaction<T>(gid: Gid, statement: Promise<T>): Promise<T> {
+  return await statement.catch((cause: unknown) => {
+    if (sqlState(cause) === IN_FAILED_TRANSACTION) {
+      throw new PostcommitError('POSTCOMMIT_TX_ABORTED', {}, { gid, cause })
+    }
+    throw cause
+  })
+}

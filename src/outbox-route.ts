@@ -1,0 +1,70 @@
+import type { CommitRoute } from './commit-route.ts'
+import { resolveCommit } from './commit-status.ts'
+import { digestMessages } from './digest.ts'
+import { inLiveTransaction } from './live-transaction.ts'
+import { PostcommitError } from './protocol/errors.ts'
+import type { Gid } from './protocol/gid.ts'
+import { isSameAsBefore } from './repetition.ts'
+import type { CollectedMessage } from './store/collected-message.ts'
+import type { Run } from './store/database.ts'
+import { insertGid } from './store/insert-gid.ts'
+import { insertMessages } from './store/insert-messages.ts'
+import { notify } from './store/notify.ts'
+import { selectXid } from './store/select-xid.ts'
+import { updateGidDigest } from './store/update-gid-digest.ts'
+import { coalesceWake } from './wake.ts'
+
+/** What {@link outboxRoute} needs. */
+export interface OutboxRouteOptions {
+  readonly run: Run
+  readonly wake: 'notify' | 'off' | (() => Promise<void>)
+  readonly wakeGapMs: number
+  readonly resolveMs: number
+}
+
+/** The messages are rows of the service's database, which the relay reads. */
+export function outboxRoute({ run: outside, wake: how, wakeGapMs, resolveMs }: OutboxRouteOptions): CommitRoute {
+  const wake = openWake(how, outside, wakeGapMs)
+  return {
+    wake,
+    attempt(gid, chosen) {
+      let written: { readonly xid: string | undefined; readonly leavesTrace: boolean } | undefined
+      return {
+        claim: async (run) => !chosen || (await run(insertGid(gid, null)))[0] !== undefined,
+        async write(run, messages) {
+          if (chosen) await inLiveTransaction(gid, run(updateGidDigest(gid, digestMessages(messages))))
+          const xid = await writeMessages(run, gid, messages)
+          written = { xid, leavesTrace: chosen || messages.length > 0 }
+        },
+        resolve: async (cause) =>
+          written !== undefined && (await resolveCommit(outside, { gid, ...written }, resolveMs, cause)),
+        committed: wake,
+        rolledBack: () => undefined,
+        async add(run, messages) {
+          if (chosen) {
+            const digest = digestMessages(messages)
+            const [claimed] = await run(insertGid(gid, digest))
+            if (claimed === undefined) {
+              if (await isSameAsBefore(run, gid, digest)) return true
+              throw new PostcommitError('POSTCOMMIT_GID_CONFLICT', { gid }, { gid })
+            }
+          }
+          await writeMessages(run, gid, messages)
+          return false
+        },
+      }
+    },
+  }
+}
+
+/** Writes the messages; resolves to the xid of the transaction, undefined if it has written nothing at all. */
+async function writeMessages(run: Run, gid: Gid, messages: readonly CollectedMessage[]): Promise<string | undefined> {
+  const statement = messages.length === 0 ? selectXid() : insertMessages(gid, messages)
+  const [row] = await inLiveTransaction(gid, run(statement))
+  return typeof row?.['xid'] === 'string' ? row['xid'] : undefined
+}
+
+function openWake(wake: 'notify' | 'off' | (() => Promise<void>), run: Run, gapMs: number): () => void {
+  if (wake === 'off') return () => undefined
+  return coalesceWake(wake === 'notify' ? () => run(notify()) : wake, gapMs)
+}

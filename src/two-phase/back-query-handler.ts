@@ -1,0 +1,116 @@
+import { type Answer, problem } from '../inbox/answer.ts'
+import { type FetchListener, fetchListener } from '../inbox/fetch-listener.ts'
+import { type NodeListener, nodeListener } from '../inbox/node-listener.ts'
+import type { Call } from '../inbox/receive-call.ts'
+import { parseSecrets, type Verification, verifyRequest } from '../inbox/signing-secrets.ts'
+import { PostcommitError } from '../protocol/errors.ts'
+import type { Gid } from '../protocol/gid.ts'
+import { Unreadable } from '../protocol/read-json.ts'
+import { answerBackQuery, readBackQueryQuestion, type Verdict } from '../protocol/verdict.ts'
+import { type DatabaseLike, openDatabase } from '../store/open-database.ts'
+import { settlePreparedMessage } from './settle-prepared-message.ts'
+
+/** A store of prepared messages that can say, once and for all, what became of one. */
+export interface PreparedMessages {
+  /**
+   * Decides: committed if its transaction is; given up if it is not and, from now on, cannot be; or neither yet.
+   * Whatever goes wrong is thrown and decides nothing.
+   *
+   * @param hint - what was given along with the announcement
+   */
+  settlePreparedMessage(gid: string, hint?: string): Promise<Verdict>
+}
+
+/** What {@link backQueryHandler} takes. */
+export interface BackQueryOptions {
+  /** The database of the outbox: a Kysely instance (PostgreSQL dialect) or a pg Pool, on the primary. */
+  readonly db?: DatabaseLike
+  /** The store instead, where it is not PostgreSQL. */
+  readonly messages?: PreparedMessages
+  /** As of `handler()`: the signing secrets (`whsec_…`), or `'unsigned'`. */
+  readonly secrets: readonly string[] | 'unsigned'
+  /** How far the time of a signature may be from now, seconds, default 300. */
+  readonly toleranceSeconds?: number
+  /** Told of every question that could not be answered. The default emits a process warning. */
+  readonly onError?: (error: unknown) => void
+}
+
+/** A handler for back-queries, in the two shapes that servers take. */
+export interface BackQueryHandler {
+  /** For `node:http`, express, fastify. */
+  readonly node: NodeListener
+  /** For hono and everything else that speaks `Request` and `Response`. */
+  readonly fetch: FetchListener
+}
+
+const QUESTION_BYTES_MAX = 4096
+
+/**
+ * Answers the relay's question what became of a commit that was announced and never released. Asking decides: a
+ * transaction that has not begun by then will not commit any more.
+ *
+ * Answers 200 with the verdict and nothing else with 200; 503 if the database cannot be asked, 401, 400, 405 or 413 for
+ * a request that no relay sends. The relay takes nothing but a verdict for its own question as one.
+ *
+ * @throws `POSTCOMMIT_INVALID_OPTIONS`, `POSTCOMMIT_INVALID_SECRET`.
+ * @example
+ * ```ts
+ * app.post('/back-query', backQueryHandler({ db, secrets: [secret] }).node) // hono: (c) => backQuery.fetch(c.req.raw)
+ * ```
+ */
+export function backQueryHandler(options: BackQueryOptions): BackQueryHandler {
+  const { onError = warn } = options
+  const messages = openMessages(options)
+  const verification: Verification = {
+    keys: parseSecrets(options.secrets, 'backQueryHandler'),
+    toleranceSeconds: options.toleranceSeconds ?? 300,
+  }
+  const receive = (call: Call) => receiveBackQuery(messages, verification, onError, call)
+  return { node: nodeListener(receive), fetch: fetchListener(receive) }
+}
+
+function openMessages({ db, messages }: BackQueryOptions): PreparedMessages {
+  if ((db === undefined) === (messages === undefined)) {
+    const reason = 'it takes either db or messages'
+    throw new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', { function: 'backQueryHandler', reason })
+  }
+  if (messages !== undefined) return messages
+  const { run } = openDatabase(db as DatabaseLike, 'backQueryHandler')
+  return { settlePreparedMessage: (gid, hint) => settlePreparedMessage(run, gid as Gid, hint) }
+}
+
+async function receiveBackQuery(
+  messages: PreparedMessages,
+  verification: Verification,
+  onError: (error: unknown) => void,
+  call: Call,
+): Promise<Answer> {
+  if (call.method !== 'POST') return problem(405, 'the relay sends POST', { allow: 'POST' })
+  try {
+    const body = await call.readBody(QUESTION_BYTES_MAX)
+    if (body === undefined) return problem(413, 'no question is so long', { connection: 'close' })
+    verifyRequest(verification, call.headers, body)
+    const question = readBackQueryQuestion(Buffer.from(body).toString('utf8'))
+    const verdict = await messages.settlePreparedMessage(question.gid, question.hint)
+    return {
+      status: 200,
+      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+      body: answerBackQuery(question, verdict),
+    }
+  } catch (error) {
+    if (error instanceof Unreadable) return problem(400, error.message)
+    if (error instanceof PostcommitError && REFUSED.has(error.code)) return problem(401, error.message, {}, error.code)
+    onError(error)
+    return problem(503)
+  }
+}
+
+const REFUSED: ReadonlySet<string> = new Set([
+  'POSTCOMMIT_SIGNATURE_MISSING',
+  'POSTCOMMIT_SIGNATURE_INVALID',
+  'POSTCOMMIT_TIMESTAMP_OUT_OF_RANGE',
+])
+
+function warn(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error))
+}
