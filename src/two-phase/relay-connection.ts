@@ -49,7 +49,9 @@ export function connectRelay({ url, apiKey, agent: given }: ConnectionOptions): 
         }, timeoutMs)
         request.once('close', () => clearTimeout(timer))
         request.once('error', reject)
-        request.once('response', (response) => readAnswer(response).then(resolve, reject))
+        request.once('response', (response) => {
+          readAnswer(response).then(resolve, reject)
+        })
         request.end(body)
       })
     },
