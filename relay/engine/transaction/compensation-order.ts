@@ -18,7 +18,7 @@ export type MustPrecede = (later: Span, earlier: Span) => boolean
  * `happened-before`: reverse of Lamport's relation. Every branch draws a number from its transaction when it starts and
  * another when its end is recorded, so what started after something ended may have depended on it; everything else ran
  * side by side and may be undone side by side. A branch that was started inside another (`01` and `0101`, or `order`
- * and `order/pay`) is undone before it: the rule of the saga paper for parallel sagas, that all compensations of a
+ * and `order.pay`) is undone before it: the rule of the saga paper for parallel sagas, that all compensations of a
  * child come before those of what its parent did before the fork.
  *
  * `reverse`: by falling start alone, one by one. The order of seadt, a linear extension of the first; the one to take
@@ -50,7 +50,7 @@ const TWO_DIGIT_GROUPS = /^(\d\d)+$/
 
 /** Whether `inner` was started inside `outer`. Not a mere prefix: `order` is not the parent of `orders`. */
 export function isAncestor(outer: string, inner: string): boolean {
-  if (inner.startsWith(`${outer}/`)) return true
+  if (inner.startsWith(`${outer}.`)) return true
   return (
     inner.length > outer.length &&
     inner.startsWith(outer) &&

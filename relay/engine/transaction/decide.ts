@@ -1,6 +1,6 @@
+import type { TransactionMode } from 'postcommit/protocol'
 import type { Decision, Effect, Subject, TransactionEvent } from './event.ts'
 import { type Cell, type Guard, type Profile, type Row, STATE_TABLE } from './state-table.ts'
-import type { Mode } from './transaction.ts'
 import type { Transition } from './transition.ts'
 
 /**
@@ -63,12 +63,12 @@ function isSameContent(event: TransactionEvent, subject: Subject): boolean {
   return event.digest === undefined || event.digest === subject.digest
 }
 
-function modeOf(event: TransactionEvent, subject: Subject): Mode | undefined {
+function modeOf(event: TransactionEvent, subject: Subject): TransactionMode | undefined {
   if (event.kind === 'prepare' || event.kind === 'submit') return event.mode
   return subject.status === 'none' ? undefined : subject.mode
 }
 
-function profileOf(mode: Mode, { runBy }: Subject): Profile {
+function profileOf(mode: TransactionMode, { runBy }: Subject): Profile {
   return mode === 'saga' && runBy === 'client' ? 'live-saga' : mode
 }
 

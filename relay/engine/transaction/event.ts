@@ -1,19 +1,19 @@
-import type { Mode, Status } from './transaction.ts'
+import type { TransactionMode, TransactionStatus, Verdict } from 'postcommit/protocol'
 import type { Transition } from './transition.ts'
 
-/** What the sender's database says about the local transaction behind a prepared message. */
-export type Verdict = 'committed' | 'rolled-back' | 'in-progress' | 'unknown'
+/** An answer to a back-query: a verdict, or something that is none. */
+export type BackQueryAnswer = Verdict | 'unknown'
 
 /** What an operator can do to one transaction. */
 export type OperatorAct = 'retry-now' | 'pause' | 'resume' | 'abort' | 'force-fail' | 'force-succeed'
 
 /** What can happen to a transaction. */
 export type TransactionEvent =
-  | { readonly kind: 'prepare'; readonly mode: Mode; readonly digest?: string }
-  | { readonly kind: 'submit'; readonly mode: Mode; readonly digest?: string }
+  | { readonly kind: 'prepare'; readonly mode: TransactionMode; readonly digest?: string }
+  | { readonly kind: 'submit'; readonly mode: TransactionMode; readonly digest?: string }
   | { readonly kind: 'abort'; readonly reason: string }
   | { readonly kind: 'register' }
-  | { readonly kind: 'verdict'; readonly verdict: Verdict }
+  | { readonly kind: 'verdict'; readonly verdict: BackQueryAnswer }
   | { readonly kind: 'deadline' }
   | { readonly kind: 'result' }
   | { readonly kind: 'operator'; readonly act: OperatorAct; readonly reason: string }
@@ -22,8 +22,8 @@ export type TransactionEvent =
 export type Subject =
   | { readonly status: 'none'; readonly runBy?: 'relay' | 'client' }
   | {
-      readonly status: Status
-      readonly mode: Mode
+      readonly status: TransactionStatus
+      readonly mode: TransactionMode
       readonly runBy?: 'relay' | 'client'
       readonly digest?: string
       readonly paused?: boolean

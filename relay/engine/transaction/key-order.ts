@@ -1,4 +1,5 @@
-import { isFinal, type Status } from './transaction.ts'
+import type { TransactionStatus } from 'postcommit/protocol'
+import { isFinal } from './transaction.ts'
 
 /** A message with an ordering key, as far as its place in line goes. */
 export interface Queued {
@@ -6,7 +7,7 @@ export interface Queued {
   readonly key: string
   /** Its place among those of its key: rises with the order in which they were prepared. */
   readonly place: number
-  readonly status: Status
+  readonly status: TransactionStatus
 }
 
 /** Who may go and who waits for whom. */

@@ -1,7 +1,5 @@
+import type { BranchDefinition, BranchOp } from 'postcommit/protocol'
 import type { Transaction } from './transaction.ts'
-
-/** What is called of a branch. `try` and the actions of clients are called by them, everything else by the relay. */
-export type OpName = 'action' | 'compensate' | 'try' | 'confirm' | 'cancel' | 'commit' | 'rollback'
 
 /** What is known of an op: nothing final yet, done, or refused for good by the branch. */
 export type OpStatus = 'prepared' | 'succeed' | 'failed'
@@ -10,14 +8,15 @@ export type OpStatus = 'prepared' | 'succeed' | 'failed'
  * What a step of a saga means for those before it.
  * `undo`: it may fail, and is compensated when others do.
  * `pivot`: it may fail; once it succeeded there is no way back.
- * `forward`: it cannot fail, only be repeated; it comes after everything that may fail.
+ * `forward`: it cannot fail, only be repeated. What may fail comes before it, unless it can be undone all the same.
  */
 export type Recovery = 'undo' | 'pivot' | 'forward'
 
 /** One call of a branch, with what is remembered about it. */
 export interface Op {
   readonly branch: string
-  readonly op: OpName
+  /** `try` and the actions of clients are called by them, everything else by the relay. */
+  readonly op: BranchOp
   readonly status: OpStatus
   /** Actions only; `undo` if absent. */
   readonly recovery?: Recovery
@@ -72,4 +71,10 @@ export function mayFail({ mode }: Pick<Transaction, 'mode'>, { op, recovery }: P
     case 'rollback':
       return false
   }
+}
+
+/** What a step is, by its definition: whatever can neither be undone nor repeated for ever is a point of no return. */
+export function recoveryOf({ ops, retryOnly, leavesNothing }: BranchDefinition): Recovery {
+  if (retryOnly === true) return 'forward'
+  return ops.compensate === undefined && leavesNothing !== true ? 'pivot' : 'undo'
 }

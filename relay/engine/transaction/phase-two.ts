@@ -1,6 +1,7 @@
+import type { BranchOp } from 'postcommit/protocol'
 import { type Span, UNDO_ORDERS, type UndoOrder } from './compensation-order.ts'
 import { type Calls, callable } from './forward.ts'
-import { isUnderWay, mayHaveRun, type Op, type OpName } from './op.ts'
+import { isUnderWay, mayHaveRun, type Op } from './op.ts'
 
 /** What is left of phase two. */
 export interface PhaseTwo extends Calls {
@@ -9,7 +10,7 @@ export interface PhaseTwo extends Calls {
 
 /** What of a transaction phase two consists of, and in which order. */
 export interface PhaseTwoRule {
-  readonly calls: readonly OpName[]
+  readonly calls: readonly BranchOp[]
   readonly order: UndoOrder
   /** Compensate an action whose only call was answered by Failure. */
   readonly compensateFailed: boolean

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Op, OpName } from './op.ts'
+import type { Op } from './op.ts'
 import { plan } from './plan.ts'
 import type { LiveSaga, Message, Saga, Tcc, Transaction, Workflow } from './transaction.ts'
 
@@ -11,7 +11,7 @@ const live: LiveSaga = { ...common, mode: 'saga', runBy: 'client', status: 'prep
 const tcc: Tcc = { ...common, mode: 'tcc', status: 'prepared', deadlineMs: 35_000 }
 const workflow: Workflow = { ...common, mode: 'workflow', status: 'prepared' }
 
-function op(branch: string, name: OpName, more: Partial<Op> = {}): Op {
+function op(branch: string, name: Op['op'], more: Partial<Op> = {}): Op {
   return { branch, op: name, status: 'prepared', calls: 0, attempts: 0, dueAtMs: 0, ...more }
 }
 

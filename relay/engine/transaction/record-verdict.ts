@@ -1,11 +1,11 @@
 import { backOffMs } from '../retry.ts'
 import { decide } from './decide.ts'
-import type { Alarm, Verdict } from './event.ts'
+import type { Alarm, BackQueryAnswer } from './event.ts'
 import type { Message } from './transaction.ts'
 import type { Transition } from './transition.ts'
 
 /** What a back-query came to: a verdict, or nobody there to give one. */
-export type CheckOutcome = Verdict | 'unreachable'
+export type CheckOutcome = BackQueryAnswer | 'unreachable'
 
 /** What is to be written about a prepared message after it was asked about. */
 export type CheckChange =
@@ -43,7 +43,7 @@ export function recordVerdict(
   const counted = outcome === 'unreachable' ? checks : checks + 1
   // Half of it at least: an open transaction holds a lock that a question with a tombstone has to wait for.
   const pauseMs =
-    outcome === 'in-progress'
+    outcome === 'in_progress'
       ? message.ongoingMs
       : Math.max(message.backOff.baseMs / 2, backOffMs(message.backOff, counted + 1, random))
   return {

@@ -1,13 +1,17 @@
+import type { TransactionMode } from 'postcommit/protocol'
 import { describe, expect, test } from 'vitest'
 import { decide } from './decide.ts'
 import type { Decision, Subject, TransactionEvent } from './event.ts'
 import { type Cell, type Column, type Profile, STATE_TABLE } from './state-table.ts'
-import type { Mode } from './transaction.ts'
 
 const COLUMNS = ['none', 'prepared', 'submitted', 'aborting', 'succeed', 'failed'] as const
 const PROFILES = ['msg', 'saga', 'live-saga', 'tcc', 'xa', 'workflow'] as const
 
-function subject(profile: Profile, status: Column, more: Partial<Extract<Subject, { mode: Mode }>> = {}): Subject {
+function subject(
+  profile: Profile,
+  status: Column,
+  more: Partial<Extract<Subject, { mode: TransactionMode }>> = {},
+): Subject {
   const mode = profile === 'live-saga' ? 'saga' : profile
   const runBy = profile === 'live-saga' ? 'client' : 'relay'
   return status === 'none' ? { status, runBy } : { status, mode, runBy, digest: 'd1', mayTurnBack: true, ...more }
@@ -27,15 +31,15 @@ function word(decision: Decision): string {
   }
 }
 
-function row(profile: Profile, event: (mode: Mode) => TransactionEvent, more = {}): string[] {
+function row(profile: Profile, event: (mode: TransactionMode) => TransactionEvent, more = {}): string[] {
   const mode = profile === 'live-saga' ? 'saga' : profile
   return COLUMNS.map((status) => word(decide(event(mode), subject(profile, status, more))))
 }
 
 describe('the state table, row by row: none, prepared, submitted, aborting, succeed, failed', () => {
   test('prepare and submit with the same content', () => {
-    const prepare = (mode: Mode): TransactionEvent => ({ kind: 'prepare', mode, digest: 'd1' })
-    const submit = (mode: Mode): TransactionEvent => ({ kind: 'submit', mode, digest: 'd1' })
+    const prepare = (mode: TransactionMode): TransactionEvent => ({ kind: 'prepare', mode, digest: 'd1' })
+    const submit = (mode: TransactionMode): TransactionEvent => ({ kind: 'submit', mode, digest: 'd1' })
     for (const profile of PROFILES) {
       expect(row(profile, prepare)).toEqual([
         '>prepared',
@@ -102,7 +106,7 @@ describe('the state table, row by row: none, prepared, submitted, aborting, succ
     const committed = ['nothing', '>submitted', 'nothing', 'nothing', 'nothing', '! committed-after-failed']
     const contradicted = '! rolled-back-after-submitted'
     expect(row('msg', () => ({ kind: 'verdict', verdict: 'committed' }))).toEqual(committed)
-    expect(row('msg', () => ({ kind: 'verdict', verdict: 'rolled-back' }))).toEqual([
+    expect(row('msg', () => ({ kind: 'verdict', verdict: 'aborted' }))).toEqual([
       'nothing',
       '>failed',
       contradicted,
@@ -110,7 +114,7 @@ describe('the state table, row by row: none, prepared, submitted, aborting, succ
       contradicted,
       'nothing',
     ])
-    for (const verdict of ['in-progress', 'unknown'] as const) {
+    for (const verdict of ['in_progress', 'unknown'] as const) {
       const kept = ['nothing', 'ask-later', 'nothing', 'nothing', 'nothing', 'nothing']
       expect(row('msg', () => ({ kind: 'verdict', verdict }))).toEqual(kept)
     }

@@ -1,9 +1,9 @@
-import type { Alarm, ConflictCode, Effect, OperatorAct, Verdict } from './event.ts'
-import type { Mode, Status } from './transaction.ts'
+import type { TransactionMode, TransactionStatus } from 'postcommit/protocol'
+import type { Alarm, BackQueryAnswer, ConflictCode, Effect, OperatorAct } from './event.ts'
 import type { Reason, Transition } from './transition.ts'
 
 /** A mode, and for a saga who calls its actions: what the table distinguishes. */
-export type Profile = Exclude<Mode, 'saga'> | 'saga' | 'live-saga'
+export type Profile = Exclude<TransactionMode, 'saga'> | 'saga' | 'live-saga'
 
 /** Rows of the table: events, with verdicts and operator acts spelled out. */
 export type Row =
@@ -11,13 +11,13 @@ export type Row =
   | 'submit'
   | 'abort'
   | 'register'
-  | `verdict ${Verdict}`
+  | `verdict ${BackQueryAnswer}`
   | 'deadline'
   | 'result'
   | `operator ${OperatorAct}`
 
 /** Columns of the table. */
-export type Column = 'none' | Status
+export type Column = 'none' | TransactionStatus
 
 /** A condition on a cell; if it does not hold, `otherwise` applies. */
 export type Guard = 'may-turn-back' | 'aborts-at-deadline' | 'running' | 'paused'
@@ -79,7 +79,7 @@ function whileOpen(cell: Cell, final: Cell) {
   return { ...NOWHERE, prepared: cell, submitted: cell, aborting: cell, succeed: final, failed: final }
 }
 
-function verdict(prepared: Cell, rest: Partial<{ [S in Status]: Cell }> = {}): Cells {
+function verdict(prepared: Cell, rest: Partial<{ [S in TransactionStatus]: Cell }> = {}): Cells {
   const msg = (cell: Cell = 'nothing') => ({ byProfile: { ...NEVER_ASKED, msg: cell } })
   return {
     none: 'nothing',
@@ -153,11 +153,11 @@ export const STATE_TABLE: { readonly [R in Row]: Cells } = {
     { move: { from: 'prepared', to: 'submitted' } },
     { failed: { alarm: 'committed-after-failed' } },
   ),
-  'verdict rolled-back': verdict(
+  'verdict aborted': verdict(
     { move: { from: 'prepared', to: 'failed', reason: ROLLED_BACK } },
     { submitted: CONTRADICTED, succeed: CONTRADICTED },
   ),
-  'verdict in-progress': verdict({ accept: 'ask-later' }),
+  'verdict in_progress': verdict({ accept: 'ask-later' }),
   'verdict unknown': verdict({ accept: 'ask-later' }),
   deadline: {
     none: 'nothing',

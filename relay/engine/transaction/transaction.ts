@@ -1,10 +1,5 @@
+import type { TransactionStatus } from 'postcommit/protocol'
 import type { BackOff } from '../outcome.ts'
-
-/** How a global transaction reaches all its branches. */
-export type Mode = 'msg' | 'saga' | 'tcc' | 'xa' | 'workflow'
-
-/** Where a global transaction stands; the names are DTM's, so that its tools and tests carry over. */
-export type Status = 'prepared' | 'submitted' | 'aborting' | 'succeed' | 'failed'
 
 /** After these nothing is called any more. */
 export type FinalStatus = 'succeed' | 'failed'
@@ -27,14 +22,14 @@ interface Common {
 /** A two-phase message: decided by the sender's local transaction alone; its branches can only be repeated. */
 export interface Message extends Common {
   readonly mode: 'msg'
-  readonly status: Exclude<Status, 'aborting'>
+  readonly status: Exclude<TransactionStatus, 'aborting'>
   /** An earlier message of the same key that is not settled: nothing is called before it is. */
   readonly behind?: string
 }
 
 interface SagaCommon extends Common {
   readonly mode: 'saga'
-  readonly status: Status
+  readonly status: TransactionStatus
   /** Compensate one by one, the latest start first, instead of in parallel wherever order allows it. */
   readonly oneByOne?: boolean
 }
@@ -58,7 +53,7 @@ export interface LiveSaga extends SagaCommon {
 /** Try, then confirm or cancel; the initiator tries. */
 export interface Tcc extends Common {
   readonly mode: 'tcc'
-  readonly status: Status
+  readonly status: TransactionStatus
   readonly deadlineMs: number
   /** Branches that are not nested in one another may be confirmed and cancelled in parallel. */
   readonly parallel?: boolean
@@ -67,14 +62,14 @@ export interface Tcc extends Common {
 /** Prepared transactions in several databases; the initiator prepares them. */
 export interface Xa extends Common {
   readonly mode: 'xa'
-  readonly status: Status
+  readonly status: TransactionStatus
   readonly deadlineMs: number
 }
 
 /** Steps called by code that is run again with the recorded results after a crash. */
 export interface Workflow extends Common {
   readonly mode: 'workflow'
-  readonly status: Status
+  readonly status: TransactionStatus
   readonly deadlineMs?: number
   /** What the deadline means; a workflow may as well take its time. */
   readonly onDeadline?: 'abort' | 'keep'
@@ -86,17 +81,11 @@ export interface Workflow extends Common {
 export type Transaction = Message | Saga | LiveSaga | Tcc | Xa | Workflow
 
 /** Whether nothing will happen to it any more. */
-export function isFinal(status: Status): status is FinalStatus {
+export function isFinal(status: TransactionStatus): status is FinalStatus {
   return status === 'succeed' || status === 'failed'
 }
 
 /** When it is given up unless it was decided before; undefined: never. A message is never decided by time. */
 export function deadlineOf(transaction: Transaction): number | undefined {
   return transaction.mode === 'msg' ? undefined : transaction.deadlineMs
-}
-
-/** What to tell somebody who waits: three answers, because "not yet" is neither of the others. */
-export function resultOf(status: Status): 'done' | 'pending' | 'failed' {
-  if (status === 'succeed') return 'done'
-  return status === 'failed' ? 'failed' : 'pending'
 }

@@ -10,7 +10,8 @@ import { mayHaveRun, type Op } from './op.ts'
  */
 export function mayTurnBack(ops: readonly Op[]): boolean {
   return !ops.some((op) => {
-    if (op.op !== 'action' || !mayHaveRun(op)) return false
-    return op.recovery === 'forward' || (op.recovery === 'pivot' && op.status !== 'failed')
+    if (op.op !== 'action' || op.status === 'failed' || !mayHaveRun(op)) return false
+    if (op.recovery === 'pivot') return true
+    return op.recovery === 'forward' && !ops.some((other) => other.branch === op.branch && other.op === 'compensate')
   })
 }

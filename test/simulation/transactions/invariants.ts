@@ -1,0 +1,101 @@
+import type { Branches } from './branches.ts'
+import type { Told } from './initiator.ts'
+import type { LocalTransaction } from './local-transaction.ts'
+import type { Scenario } from './scenario.ts'
+import type { Store } from './store.ts'
+
+/** A broken promise: its number and what happened. */
+export interface Violation {
+  readonly invariant: 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8'
+  readonly what: string
+}
+
+/** The longest that anything may sleep here: the longest deadline and pause there is, and something for a claim. */
+const HORIZON_MS = 160
+
+/** What holds at any time: I6, I7, I8. */
+export function whatIsWrongNow(scenario: Scenario, store: Store, branches: Branches): Violation | undefined {
+  const { rows } = store
+  if (branches.payloads.size > 1) return { invariant: 'I6', what: `ran ${[...branches.payloads].join(' and ')}` }
+  if (rows === undefined) return undefined
+  if (store.isOpen && rows.transaction.paused !== true) {
+    const { nextAtMs } = store
+    if (nextAtMs === undefined || nextAtMs > store.nowMs + HORIZON_MS) {
+      return { invariant: 'I7', what: `sleeps until ${nextAtMs}` }
+    }
+  }
+  return scenario.kind === 'live-saga' ? pairViolation(store, branches) : undefined
+}
+
+type Pair = 'unregistered' | 'prepared' | 'confirmed' | 'canceled'
+
+/** seadt's table of which state of a branch may occur beside which of its transaction. */
+const PAIRS: { readonly [P in Pair]: readonly string[] } = {
+  unregistered: ['prepared', 'aborting'],
+  prepared: ['prepared', 'aborting'],
+  confirmed: ['submitted', 'succeed', 'aborting'],
+  canceled: ['aborting', 'failed'],
+}
+
+function pairViolation({ rows, status }: Store, branches: Branches): Violation | undefined {
+  const ops = rows?.ops ?? []
+  for (const { branch, op, status: done } of ops) {
+    if (op !== 'action') continue
+    const undo = ops.find((other) => other.branch === branch && other.op === 'compensate')
+    const pair: Pair = undo?.status === 'succeed' ? 'canceled' : done === 'succeed' ? 'confirmed' : 'prepared'
+    if (!PAIRS[pair].includes(status)) return { invariant: 'I8', what: `${branch} is ${pair} while ${status}` }
+  }
+  for (const [branch, { forward }] of branches.effects) {
+    const isUnregistered = forward > 0 && !ops.some((op) => op.branch === branch)
+    if (isUnregistered && !PAIRS.unregistered.includes(status)) {
+      return { invariant: 'I8', what: `${branch} has run without being registered while ${status}` }
+    }
+  }
+  return undefined
+}
+
+/** What holds in the end: I1, I2, I5, I6, and that there is an end at all (I7). */
+export function whatIsWrongInTheEnd(
+  scenario: Scenario,
+  store: Store,
+  branches: Branches,
+  local: LocalTransaction,
+  told: readonly Told[],
+): Violation | undefined {
+  if (store.isOpen) return { invariant: 'I7', what: `still ${store.status} when everything had calmed down` }
+  return effectsViolation(scenario, store, branches) ?? decisionViolation(scenario, store, local, told)
+}
+
+function effectsViolation(scenario: Scenario, { status }: Store, branches: Branches): Violation | undefined {
+  const isConfirmed = scenario.kind === 'tcc' || scenario.kind === 'xa'
+  for (const [branch, { forward, undone, confirmed }] of branches.effects) {
+    const seen = `${branch}: forward ${forward}, undone ${undone}, confirmed ${confirmed} when ${status}`
+    if (status === 'succeed') {
+      const isOnce = forward === 1 && undone === 0 && confirmed === (isConfirmed ? 1 : 0)
+      if (!isOnce) return { invariant: 'I1', what: seen }
+    } else if (forward !== undone || confirmed !== 0 || forward > 1) {
+      return { invariant: 'I2', what: seen }
+    }
+  }
+  return undefined
+}
+
+function decisionViolation(
+  { kind }: Scenario,
+  { status, rows }: Store,
+  local: LocalTransaction,
+  told: readonly Told[],
+): Violation | undefined {
+  if (kind === 'msg' && (local.state === 'committed') !== (status === 'succeed')) {
+    return { invariant: 'I5', what: `the local transaction is ${local.state}, the message ${status}` }
+  }
+  for (const { digest, answer } of told) {
+    const isAccepted = answer === 'ok' || answer === 'duplicate'
+    if (isAccepted && digest !== rows?.payload)
+      return { invariant: 'I6', what: `accepted ${digest}, ran ${rows?.payload}` }
+    if (kind !== 'saga' && isAccepted !== (status === 'succeed')) {
+      return { invariant: 'I5', what: `the initiator was told ${answer}, and it ${status}` }
+    }
+  }
+  return undefined
+}

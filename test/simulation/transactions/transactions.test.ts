@@ -1,0 +1,81 @@
+import fc from 'fast-check'
+import { definitionProblems, type TransactionDefinition } from 'postcommit/protocol'
+import { describe, expect, test } from 'vitest'
+import { recoveryOf } from '../../../relay/engine/transaction/op.ts'
+import { ENGINE, type Engine } from './engine.ts'
+import { History } from './history.ts'
+import type { Violation } from './invariants.ts'
+import { PLANTED } from './planted.ts'
+import { type Scenario, scenarios } from './scenario.ts'
+
+const INVARIANTS = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I7', 'I8'] as const
+
+test('no storm breaks an invariant', () => {
+  fc.assert(
+    fc.property(scenarios, (scenario) => {
+      expect(new History(scenario, ENGINE).run()).toBeUndefined()
+    }),
+    { numRuns: 8000 },
+  )
+})
+
+test('the definitions that are run are those that are accepted', () => {
+  fc.assert(
+    fc.property(scenarios, (scenario) => {
+      if (scenario.kind === 'saga') expect(definitionProblems(definitionOf(scenario))).toEqual([])
+    }),
+  )
+})
+
+test('histories of every kind end both ways, so that what is checked at the end is checked', () => {
+  const ends = new Map<string, number>()
+  fc.assert(
+    fc.property(scenarios, (scenario) => {
+      const history = new History(scenario, ENGINE)
+      history.run()
+      const { status } = history.store
+      const undone = [...history.branches.effects.values()].filter((effects) => effects.undone > 0).length
+      for (const end of [`${scenario.kind} ${status}`, ...(undone > 1 ? [`${scenario.kind} undid two`] : [])]) {
+        ends.set(end, (ends.get(end) ?? 0) + 1)
+      }
+    }),
+    { numRuns: 2000, seed: 1 },
+  )
+  for (const kind of ['msg', 'saga', 'live-saga', 'tcc', 'xa']) {
+    expect(ends.get(`${kind} succeed`) ?? 0).toBeGreaterThan(20)
+    expect(ends.get(`${kind} failed`) ?? 0).toBeGreaterThan(20)
+    if (kind !== 'msg') expect(ends.get(`${kind} undid two`) ?? 0).toBeGreaterThan(5)
+  }
+})
+
+describe('a planted fault is found', () => {
+  test.each(PLANTED)('$breaks: $what', ({ breaks, engine }) => {
+    expect(isFound(engine, breaks)).toBe(true)
+  })
+
+  test('for every invariant', () => {
+    expect([...new Set(PLANTED.map(({ breaks }) => breaks))].sort()).toEqual([...INVARIANTS])
+  })
+})
+
+const TARGET = { destination: 'shop', path: '/' }
+
+function definitionOf({ steps }: Scenario): TransactionDefinition {
+  const branches = steps.map(({ branch, after, recovery }) => ({
+    branch,
+    after,
+    retryOnly: recovery === 'forward',
+    ops: recovery === 'undo' ? { action: TARGET, compensate: TARGET } : { action: TARGET },
+  }))
+  for (const [index, step] of steps.entries()) {
+    const branch = branches[index]
+    if (branch !== undefined) expect(recoveryOf(branch)).toBe(step.recovery)
+  }
+  return { mode: 'saga', branches }
+}
+
+/** Whether any history of a fixed series breaks that promise, before any other in its own run. */
+function isFound(engine: Engine, invariant: Violation['invariant']): boolean {
+  const property = fc.property(scenarios, (scenario) => new History(scenario, engine).run()?.invariant !== invariant)
+  return fc.check(property, { numRuns: 20_000, seed: 1, endOnFailure: true }).failed
+}
