@@ -1,6 +1,8 @@
 import type { TransactionStatus } from 'postcommit/protocol'
 import type { BackOff } from '../outcome.ts'
 
+export type { TransactionMode as Mode, TransactionStatus as Status } from 'postcommit/protocol'
+
 /** After these nothing is called any more. */
 export type FinalStatus = 'succeed' | 'failed'
 
