@@ -7,6 +7,7 @@ const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 const alias = [
   { find: /^postcommit$/, replacement: source('src/index.ts') },
   { find: /^postcommit\/protocol$/, replacement: source('src/protocol/index.ts') },
+  { find: /^postcommit\/transactions$/, replacement: source('src/transactions/index.ts') },
   { find: /^postcommit\/nats$/, replacement: source('src/nats/index.ts') },
   { find: /^postcommit\/barrier$/, replacement: source('src/barrier/index.ts') },
   { find: /^@postcommit\/relay$/, replacement: source('relay/index.ts') },

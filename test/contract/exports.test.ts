@@ -25,6 +25,7 @@ const NAMES = {
     'handler',
   ],
   'postcommit/nats': ['subscribe'],
+  'postcommit/transactions': ['readSeadt', 'saga'],
   '@postcommit/relay': ['Refuse', 'createMetrics', 'createRelay'],
   '@postcommit/relay/dev': [
     'findMariadb',

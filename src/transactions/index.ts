@@ -1,0 +1,15 @@
+/** Transactions over several services, as they are written down. */
+export type { Target } from '../protocol/target.ts'
+export type { BranchDefinition, TransactionDefinition, TransactionOptions } from '../protocol/transaction-definition.ts'
+export type { Address } from './address.ts'
+export {
+  type CheckStep,
+  type CommonStep,
+  type PivotStep,
+  type RetryOnlyStep,
+  type SagaBuilder,
+  type SagaStep,
+  saga,
+  type UndoableStep,
+} from './saga.ts'
+export { readSeadt, type SeadtOptions } from './seadt.ts'
