@@ -27,7 +27,7 @@ import { BranchOp, TransactionMode } from './transaction-state.ts'
 const BRANCH = /^[A-Za-z0-9_.-]+$/
 
 /** Reads the name of a branch. */
-export function readBranchName(value: unknown, path: string): string {
+function readBranchName(value: unknown, path: string): string {
   const name = readText(value, path, LIMITS.branchCharacters)
   if (!BRANCH.test(name)) throw new Unreadable(path, 'only A-Z a-z 0-9 _ . and - are allowed')
   return name

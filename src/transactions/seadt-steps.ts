@@ -14,7 +14,7 @@ import type { Problem } from './checked-definition.ts'
 /** Where every saga begins. */
 export const START = 'Start'
 /** Where every saga ends. */
-export const END = 'End'
+const END = 'End'
 
 /** A sub-transaction as it was written down. */
 export interface SeadtStep {
