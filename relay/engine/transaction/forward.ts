@@ -1,4 +1,4 @@
-import { callableAtMs, isUnderWay, type Op } from './op.ts'
+import { callableAtMs, type Op } from './op.ts'
 
 /** Ops to call now, and when the next of the others is to be looked at. */
 export interface Calls {
@@ -21,7 +21,7 @@ export function forward(actions: readonly Op[], nowMs: number): Calls {
 
 /** Of ops that nothing holds back: those that are due, and when the next one will be. */
 export function callable(ops: readonly Op[], nowMs: number): Calls {
-  const ready = ops.filter((op) => op.dueAtMs <= nowMs && !isUnderWay(op, nowMs))
-  const waiting = ops.filter((op) => !ready.includes(op))
+  const ready = ops.filter((op) => callableAtMs(op) <= nowMs)
+  const waiting = ops.filter((op) => callableAtMs(op) > nowMs)
   return { ready, nextAtMs: Math.min(...waiting.map(callableAtMs)) }
 }

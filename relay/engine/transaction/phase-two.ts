@@ -26,10 +26,11 @@ export interface PhaseTwoRule {
  * the same reason).
  */
 export function phaseTwo(ops: readonly Op[], rule: PhaseTwoRule, nowMs: number): PhaseTwo {
-  const tasks = ops.filter(({ op }) => rule.calls.includes(op)).flatMap((op) => taskOf(op, ops, rule) ?? [])
-  const left = tasks.filter(({ op }) => op.status !== 'succeed')
-  const mustPrecede = UNDO_ORDERS[rule.order]
-  const free = left.filter(({ span }) => !left.some((other) => mustPrecede(other.span, span)))
+  const actions = new Map(ops.filter(({ op }) => op === 'action').map((op) => [op.branch, op]))
+  const unfinished = ops.filter(({ op, status }) => rule.calls.includes(op) && status !== 'succeed')
+  const left = unfinished.flatMap((op) => taskOf(op, actions, rule) ?? [])
+  const isHeld = UNDO_ORDERS[rule.order](left.map(({ span }) => span))
+  const free = left.filter(({ span }) => !isHeld(span))
   const settled = free.filter(({ action }) => action === undefined || !isUnderWay(action, nowMs))
   const { ready, nextAtMs } = callable(
     settled.map(({ op }) => op),
@@ -37,7 +38,7 @@ export function phaseTwo(ops: readonly Op[], rule: PhaseTwoRule, nowMs: number):
   )
   // An action under way is waited for until it is given up for lost: what comes after its own compensation is kept out
   // by the barrier only where there is one.
-  const leases = free.filter((task) => !settled.includes(task)).map(({ action }) => action?.leaseUntilMs ?? nowMs)
+  const leases = free.map(({ action }) => action?.leaseUntilMs ?? nowMs).filter((leaseMs) => leaseMs > nowMs)
   return { ready, nextAtMs: Math.min(nextAtMs, ...leases), isDone: left.length === 0 }
 }
 
@@ -48,9 +49,9 @@ interface Task {
   readonly action?: Op
 }
 
-function taskOf(op: Op, ops: readonly Op[], rule: PhaseTwoRule): Task | undefined {
+function taskOf(op: Op, actions: ReadonlyMap<string, Op>, rule: PhaseTwoRule): Task | undefined {
   if (op.op !== 'compensate') return { op, span: spanOf(op) }
-  const action = ops.find((other) => other.branch === op.branch && other.op === 'action')
+  const action = actions.get(op.branch)
   if (action === undefined || !mayHaveRun(action)) return undefined
   const failedForSure = action.status === 'failed' && action.calls <= 1
   return failedForSure && !rule.compensateFailed ? undefined : { op, span: spanOf(action), action }

@@ -78,7 +78,8 @@ export class History {
         this.#network.takeReply(rest)
         break
       case 4:
-        this.#network.doubleRequest(rest)
+        // A Failure that is not compensated is for services that are called over connections, not over anything that doubles.
+        if (this.#scenario.kind !== 'workflow' || !this.#scenario.strictOrder) this.#network.doubleRequest(rest)
         break
       case 5:
       case 6:
@@ -106,6 +107,16 @@ export class History {
     this.#local.end(false)
   }
 
+  #resume(): void {
+    if (this.#isInitiatorAlive) return
+    this.#isInitiatorAlive = true
+    this.#initiator.resume()
+    // What was known and not written is not known any more: nothing that is begun from now on follows from it.
+    for (const { branch, op, endSeq } of this.store.rows?.ops ?? []) {
+      if (op === 'action' && endSeq === undefined) this.#endedAt.delete(branch)
+    }
+  }
+
   #stepInitiator(choice: number): void {
     if (this.#isInitiatorAlive) this.#initiator.step(choice)
   }
@@ -120,15 +131,24 @@ export class History {
 
   #deliver(request: Request | undefined, mood: Mood): void {
     if (request === undefined) return
-    const { replies } = this.#network
-    if (request.kind === 'ask') {
-      const isUnclear = mood === 'error' || mood === 'failure'
-      const outcome = isUnclear ? (mood === 'error' ? 'unreachable' : 'unknown') : this.#local.ask()
-      replies.push({ kind: 'verdict', to: request.from, outcome })
+    if (request.kind === 'resume') {
+      this.#resume()
       return
     }
-    const outcome = this.branches.handle(request.branch, request.op, request.payload, mood)
-    replies.push({ kind: 'result', to: request.from, branch: request.branch, op: request.op, outcome })
+    if (request.kind === 'call') {
+      const { from, branch, op, payload } = request
+      this.#network.replies.push({
+        kind: 'result',
+        to: from,
+        branch,
+        op,
+        outcome: this.branches.handle(branch, op, payload, mood),
+      })
+    } else {
+      const isUnclear = mood === 'error' || mood === 'failure'
+      const outcome = isUnclear ? (mood === 'error' ? 'unreachable' : 'unknown') : this.#local.ask()
+      this.#network.replies.push({ kind: 'verdict', to: request.from, outcome })
+    }
   }
 
   #hear(choice: number): void {
@@ -200,8 +220,10 @@ export class History {
   }
 
   #isUndone(branch: string, op: BranchOp): boolean {
-    // What cannot be undone is not waited for: a pivot that failed has left nothing behind.
+    // What need not be undone is not waited for: a pivot that failed, or a step of a workflow, has left nothing behind.
     const step = this.#scenario.steps.find((one) => one.branch === branch)
-    return step?.recovery !== 'undo' || this.branches.rows.has(`${branch} ${op}`)
+    const action = this.store.rows?.ops.find((one) => one.branch === branch && one.op === 'action')
+    const isLeft = this.#scenario.kind === 'workflow' && action?.status === 'failed'
+    return isLeft || step?.recovery !== 'undo' || this.branches.rows.has(`${branch} ${op}`)
   }
 }

@@ -16,6 +16,8 @@ export interface Told {
 export interface Initiator {
   step(choice: number): void
   hear(reply: Reply): void
+  /** Goes on after having been killed, from what was written. */
+  resume(): void
   readonly told: readonly Told[]
 }
 
@@ -62,6 +64,8 @@ export class Sender implements Initiator {
   }
 
   hear(): void {}
+
+  resume(): void {}
 }
 
 /** Submits a saga that the relay runs; somebody else submits another under the same gid. */
@@ -81,9 +85,11 @@ export class Submitter implements Initiator {
   }
 
   hear(): void {}
+
+  resume(): void {}
 }
 
-/** Calls the branches itself: live sagas, TCC, XA. Registers each branch before it is called, with the ends it knows. */
+/** Calls the branches itself: live sagas, TCC, XA, workflows. Registers each branch before it is called, with the ends it knows. */
 export class BranchCaller implements Initiator {
   readonly told: Told[] = []
   readonly #scenario: Scenario
@@ -132,6 +138,18 @@ export class BranchCaller implements Initiator {
     }
   }
 
+  resume(): void {
+    const actions = this.#store.rows?.ops.filter(({ op }) => op === 'action') ?? []
+    this.#registered.clear()
+    this.#called.clear()
+    this.#ended.clear()
+    for (const { branch, status } of actions) {
+      this.#registered.add(branch)
+      if (status !== 'prepared') this.#ended.set(branch, status === 'succeed' ? 'done' : 'failure')
+    }
+    this.#isOver = false
+  }
+
   #prepare(): void {
     const fresh = freshRows(this.#scenario, MINE, 'prepared', this.#store.nowMs)
     const { kind } = this.#store.request({ kind: 'prepare', mode: this.#mode, digest: MINE }, fresh)
@@ -139,6 +157,7 @@ export class BranchCaller implements Initiator {
   }
 
   #abort(): void {
+    this.#store.end(this.#ended)
     this.#store.request({ kind: 'abort', reason: 'a branch failed' })
     this.#isOver = true
   }
@@ -151,7 +170,7 @@ export class BranchCaller implements Initiator {
   #goOn(choice: number): void {
     const ready = this.#scenario.steps.filter((step) => !this.#registered.has(step.branch) && this.#isReady(step))
     const registered = ready[choice % Math.max(1, ready.length)]
-    const uncalled = [...this.#registered].filter((branch) => !this.#called.has(branch))
+    const uncalled = [...this.#registered].filter((branch) => !this.#called.has(branch) && !this.#ended.has(branch))
     const unanswered = [...this.#called].filter((branch) => !this.#ended.has(branch))
     const call =
       uncalled[0] ?? ((choice & 0x40) === 0 ? unanswered[choice % Math.max(1, unanswered.length)] : undefined)
@@ -166,7 +185,7 @@ export class BranchCaller implements Initiator {
   }
 
   #register(step: SimulatedStep): void {
-    const { kind } = this.#store.register(freshOps(this.#scenario, step), [...this.#ended.keys()])
+    const { kind } = this.#store.register(freshOps(this.#scenario, step), this.#ended)
     if (kind !== 'ok') {
       this.#abort()
       return
@@ -179,6 +198,7 @@ export class BranchCaller implements Initiator {
     this.#called.add(branch)
     const from = { relay: 'initiator', token: 0 } as const
     const op = this.#mode === 'tcc' ? 'try' : 'action'
+    if (this.#mode === 'workflow' && !this.#store.beginCall(branch)) return
     if (this.#network.requests.length < 12) {
       this.#network.requests.push({ kind: 'call', from, branch, op, payload: MINE })
     }

@@ -17,6 +17,7 @@ export type Request =
       readonly payload: string
     }
   | { readonly kind: 'ask'; readonly from: Caller }
+  | { readonly kind: 'resume'; readonly from: Caller }
 
 export type Reply =
   | {

@@ -35,6 +35,16 @@ function freshTransaction(scenario: Scenario, digest: string, status: 'prepared'
       return { ...common, mode: 'tcc', parallel: !strictOrder, deadlineMs } satisfies Transaction
     case 'xa':
       return { ...common, mode: 'xa', deadlineMs } satisfies Transaction
+    case 'workflow': {
+      const onDeadline = scenario.deadlineMs === undefined ? 'keep' : 'abort'
+      return {
+        ...common,
+        mode: 'workflow',
+        deadlineMs,
+        onDeadline,
+        compensateFailed: !strictOrder,
+      } satisfies Transaction
+    }
   }
 }
 
@@ -44,6 +54,7 @@ const OPS: { readonly [K in Scenario['kind']]: readonly BranchOp[] } = {
   'live-saga': ['action', 'compensate'],
   tcc: ['confirm', 'cancel'],
   xa: ['commit', 'rollback'],
+  workflow: ['action', 'compensate'],
 }
 
 /** The ops of a branch as they are first written. A pivot and what follows it cannot be compensated. */

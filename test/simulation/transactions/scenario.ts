@@ -12,11 +12,11 @@ export interface SimulatedStep {
 
 /** What is to be run, and the storm it has to get through. */
 export interface Scenario {
-  readonly kind: 'msg' | 'saga' | 'live-saga' | 'tcc' | 'xa'
+  readonly kind: 'msg' | 'saga' | 'live-saga' | 'tcc' | 'xa' | 'workflow'
   readonly steps: readonly SimulatedStep[]
   readonly retryLimit: number | undefined
   readonly deadlineMs: number | undefined
-  /** One by one instead of in parallel. */
+  /** One by one instead of in parallel; for a workflow, no compensation of what failed for sure. */
   readonly strictOrder: boolean
   /** What the initiator wants in the end: commit, or roll back. */
   readonly commits: boolean
@@ -40,7 +40,7 @@ interface Draft {
 }
 
 const draft: fc.Arbitrary<Draft> = fc.record({
-  kind: fc.constantFrom('msg', 'saga', 'live-saga', 'tcc', 'xa', 'saga', 'live-saga'),
+  kind: fc.constantFrom('msg', 'saga', 'live-saga', 'tcc', 'xa', 'saga', 'live-saga', 'workflow'),
   links: fc.array(fc.nat({ max: 255 }), { minLength: 1, maxLength: 4, size: 'max' }),
   pivot: fc.nat({ max: 7 }),
   retryLimit: fc.option(fc.nat({ max: 2 }), { nil: undefined }),

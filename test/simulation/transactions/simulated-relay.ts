@@ -81,7 +81,9 @@ export class SimulatedRelay {
       if (op === 'action') this.#onStart(branch)
       this.#unsent.push({ kind: 'call', from, branch, op, payload: store.rows?.payload ?? '' })
     }
-    if (plan.run.some((run) => run.kind === 'ask') && store.startAsking(token)) this.#unsent.push({ kind: 'ask', from })
+    for (const { kind } of plan.run) {
+      if (kind !== 'call' && store.startAsking(token)) this.#unsent.push({ kind, from })
+    }
     if (plan.run.length > 0 || holds) return
     if (store.release(token, version, plan.wakeAtMs)) this.#token = undefined
   }

@@ -11,6 +11,9 @@ import type { Engine } from './engine.ts'
 const LEASE_MS = 30
 const CALL_MS = 12
 
+/** What became of branches that an initiator has called. */
+export type Ended = ReadonlyMap<string, 'done' | 'failure'>
+
 /** The rows of one transaction. */
 export interface Rows {
   transaction: Transaction
@@ -66,15 +69,37 @@ export class Store {
   }
 
   /** Adds a branch before it is called, with the ends that its initiator has seen by now. */
-  register(ops: readonly Op[], ended: readonly string[]): Decision {
+  register(ops: readonly Op[], ended: Ended): Decision {
     const decision = this.request({ kind: 'register' })
     if (decision.kind !== 'ok' || this.rows === undefined) return decision
-    for (const branch of ended) this.#end(branch)
+    this.end(ended)
     const [first] = ops
     if (first === undefined || this.rows.ops.some(({ branch }) => branch === first.branch)) return decision
     this.#seq += 1
     this.rows.ops.push(...ops.map((op) => (op.op === 'compensate' ? op : { ...op, startSeq: this.#seq })))
     return decision
+  }
+
+  /** Writes what an initiator has seen of its branches. A workflow keeps the results; the others only the order. */
+  end(ended: Ended): void {
+    if (this.rows?.transaction.status !== 'prepared') return
+    const keeps = this.rows.transaction.mode === 'workflow'
+    for (const [branch, outcome] of ended) {
+      this.#seq += 1
+      const endSeq = this.#seq
+      const status = outcome === 'done' ? 'succeed' : 'failed'
+      this.rows.ops = this.rows.ops.map((op) => {
+        if (op.branch !== branch || op.startSeq === undefined || op.endSeq !== undefined) return op
+        return keeps ? { ...op, endSeq, status } : { ...op, endSeq }
+      })
+    }
+  }
+
+  /** Writes that a worker is about to call a branch; false if it is too late for that. */
+  beginCall(branch: string): boolean {
+    if (this.rows?.transaction.status !== 'prepared') return false
+    this.#change(branch, 'action', (op) => ({ ...op, calls: op.calls + 1 }))
+    return true
   }
 
   claim(): number | undefined {
@@ -129,7 +154,7 @@ export class Store {
     if (transition !== undefined) this.#move(transition)
   }
 
-  /** Writes that a message is being asked about, so that nobody else asks meanwhile. */
+  /** Writes that a message is being asked about or a workflow resumed, so that nobody else does it meanwhile. */
   startAsking(token: number): boolean {
     const transaction = this.rows?.transaction
     if (token !== this.token || this.rows === undefined || transaction?.status !== 'prepared') return false
@@ -182,15 +207,6 @@ export class Store {
     if (op.op !== 'action' || op.startSeq !== undefined) return called
     this.#seq += 1
     return { ...called, startSeq: this.#seq }
-  }
-
-  #end(branch: string): void {
-    if (this.rows === undefined) return
-    this.#seq += 1
-    const endSeq = this.#seq
-    this.rows.ops = this.rows.ops.map((op) =>
-      op.branch === branch && op.startSeq !== undefined && op.endSeq === undefined ? { ...op, endSeq } : op,
-    )
   }
 
   #change(branch: string, name: BranchOp, change: (op: Op) => Op): Op {

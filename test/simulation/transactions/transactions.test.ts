@@ -15,7 +15,7 @@ test('no storm breaks an invariant', () => {
     fc.property(scenarios, (scenario) => {
       expect(new History(scenario, ENGINE).run()).toBeUndefined()
     }),
-    { numRuns: 8000 },
+    { numRuns: 4000 },
   )
 })
 
@@ -41,7 +41,7 @@ test('histories of every kind end both ways, so that what is checked at the end 
     }),
     { numRuns: 2000, seed: 1 },
   )
-  for (const kind of ['msg', 'saga', 'live-saga', 'tcc', 'xa']) {
+  for (const kind of ['msg', 'saga', 'live-saga', 'tcc', 'xa', 'workflow']) {
     expect(ends.get(`${kind} succeed`) ?? 0).toBeGreaterThan(20)
     expect(ends.get(`${kind} failed`) ?? 0).toBeGreaterThan(20)
     if (kind !== 'msg') expect(ends.get(`${kind} undid two`) ?? 0).toBeGreaterThan(5)
