@@ -6,7 +6,13 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const STAMP = join(root, 'node_modules/.cache/built-for-tests')
-const OUTPUTS = ['dist/index.js', 'dist/nats/index.js', 'relay/dist/index.js', 'relay/dist/dev/index.js']
+const OUTPUTS = [
+  'dist/index.js',
+  'dist/nats/index.js',
+  'dist/barrier/index.js',
+  'relay/dist/index.js',
+  'relay/dist/dev/index.js',
+]
 const SETTINGS = ['tsconfig.base.json', 'src/tsconfig.json', 'relay/tsconfig.json', 'package-lock.json']
 
 /** Whether no source is newer than the last build. */

@@ -5,9 +5,9 @@ import { messageId, parseGid } from '../protocol/gid.ts'
 import { CommitFailure, type Run } from '../store/database.ts'
 import { IN_FAILED_TRANSACTION, sqlState } from '../store/database-error.ts'
 import { type DatabaseLike, openDatabase, type TransactionOf } from '../store/open-database.ts'
+import { probeTransaction } from '../store/probe-transaction.ts'
 import { deleteReceipts } from './delete-receipts.ts'
 import { insertReceipt } from './insert-receipt.ts'
-import { probeTransaction } from './probe-transaction.ts'
 import { selectReceiptDigest } from './select-receipt-digest.ts'
 
 /** What {@link createInbox} takes. */

@@ -1,3 +1,5 @@
+import { fillTemplate } from './fill-template.ts'
+
 /**
  * Every error this project throws on purpose, in one table: a stable code, what was wrong, what to do.
  *
@@ -76,7 +78,7 @@ export const ERRORS = {
     retryable: false,
   },
   POSTCOMMIT_NOT_IN_TRANSACTION: {
-    message: 'add() was called outside a transaction; the message would be sent even if your write rolls back',
+    message: 'no transaction is open here; what is written would stay even if your write rolls back',
     action: 'Wrap both in outbox.commit(), or pass the transaction that you opened. Nothing was written.',
     retryable: false,
   },
@@ -227,6 +229,21 @@ export const ERRORS = {
     action: 'Let the error pass: the delivery comes again and is answered as a duplicate if it stands.',
     retryable: true,
   },
+  POSTCOMMIT_INVALID_BRANCH: {
+    message: 'the request does not say which branch it is for: {reason}',
+    action: 'Pass the headers and the URL as they arrived. Requests of other callers than the relay have no barrier.',
+    retryable: false,
+  },
+  POSTCOMMIT_BRANCH_IN_PROGRESS: {
+    message: 'another transaction is at branch {branch} of {gid} and has not ended',
+    action: 'Answer 425; the relay asks again. Nothing was run.',
+    retryable: true,
+  },
+  POSTCOMMIT_BRANCH_COMMIT_UNKNOWN: {
+    message: 'the database did not say whether branch {branch} of {gid} was committed',
+    action: 'Answer 500; the next call finds out and runs the work at most once.',
+    retryable: true,
+  },
   POSTCOMMIT_DELIVERY_MISMATCH: {
     message: 'delivery {id} does not fit the schema of its consumer: {issues}',
     action: 'Correct the schema or the producer; the message itself cannot change any more.',
@@ -321,7 +338,6 @@ export interface PostcommitErrorOptions {
 }
 
 const BRAND = Symbol.for('postcommit.error')
-const VALUE_LENGTH_MAX = 300
 
 /**
  * The one error class. Branch on {@link PostcommitError.code}; the text is for people and may change.
@@ -359,11 +375,11 @@ export class PostcommitError<Code extends ErrorCode = ErrorCode> extends Error {
     const entry = ERRORS[code]
     const values: Record<string, string | number> = details ?? {}
     super(
-      `${fill(entry.message, values)}. ${fill(entry.action, values)} (${code})`,
+      `${fillTemplate(entry.message, values)}. ${fillTemplate(entry.action, values)} (${code})`,
       options?.cause === undefined ? undefined : { cause: options.cause },
     )
     this.code = code
-    this.action = fill(entry.action, values)
+    this.action = fillTemplate(entry.action, values)
     this.retryable = entry.retryable
     this.gid = options?.gid
     Object.defineProperty(this, BRAND, { value: true })
@@ -372,17 +388,4 @@ export class PostcommitError<Code extends ErrorCode = ErrorCode> extends Error {
   static override [Symbol.hasInstance](value: unknown): boolean {
     return typeof value === 'object' && value !== null && BRAND in value
   }
-}
-
-function fill(template: string, values: Record<string, string | number>): string {
-  return template.replace(/\{(\w+)\}/g, (_, name: string) => shown(name, values[name] ?? ''))
-}
-
-/** Values come from outside: shorten them and show control characters, so that a message stays one message. */
-function shown(name: string, value: string | number): string {
-  const text = String(value)
-  if (name === 'problems') return text
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is being escaped
-  const printable = text.replace(/[\u0000-\u001f\u007f]/g, (c) => JSON.stringify(c).slice(1, -1))
-  return printable.length > VALUE_LENGTH_MAX ? `${printable.slice(0, VALUE_LENGTH_MAX)}…` : printable
 }

@@ -1,4 +1,5 @@
 /** What a service and a relay agree on: names, limits, parsers. No I/O. */
+export * from './branch-call.ts'
 export * from './definition-problems.ts'
 export * from './delivery-state.ts'
 export * from './destination.ts'

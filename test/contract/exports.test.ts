@@ -26,6 +26,19 @@ const NAMES = {
   ],
   'postcommit/nats': ['subscribe'],
   'postcommit/transactions': ['readSeadt', 'saga'],
+  'postcommit/barrier': [
+    'Verdict',
+    'barrierFrom',
+    'createBarrier',
+    'createBarrierTable',
+    'markPrepared',
+    'markPreparedAdjusting',
+    'preparedMessages',
+    'purgeBarrier',
+    'queryPrepared',
+    'readBranchCall',
+    'redisStore',
+  ],
   '@postcommit/relay': ['Refuse', 'createMetrics', 'createRelay'],
   '@postcommit/relay/dev': [
     'findMariadb',
@@ -98,6 +111,10 @@ describe.each(Object.entries(FOLDERS))('%s', (_, folder) => {
     expect(files).toContain('package.json')
     expect(files).toContain('dist/index.js')
     expect(files.filter((path) => /\.test\.|\.map$|\.tsbuildinfo$|(?<!\.d)\.ts$|^test|\.env/.test(path))).toEqual([])
-    if (folder === '.') expect(files).toContain('migrations/0001-outbox.sql')
+    if (folder === '.') {
+      expect(files).toEqual(
+        expect.arrayContaining(['migrations/0001-outbox.sql', 'migrations/mariadb/0001-barrier.sql']),
+      )
+    }
   })
 })

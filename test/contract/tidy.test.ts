@@ -1,4 +1,4 @@
-import { basename } from 'node:path'
+import { basename, dirname } from 'node:path'
 import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
 import { isTest, packageSources, type RepositoryFile, repositoryFiles } from './repository-files.ts'
@@ -58,8 +58,10 @@ describe('names', () => {
     expect(names).toEqual([])
   })
 
-  test('migrations are numbered without a gap', () => {
-    const numbers = migrations.map(({ path }) => Number(/^migrations\/(\d{4})-[a-z0-9-]+\.sql$/.exec(path)?.[1]))
+  test.each(['migrations', 'migrations/mariadb'])('%s are numbered without a gap', (folder) => {
+    const files = migrations.map(({ path }) => path).filter((path) => dirname(path) === folder)
+    const numbers = files.map((path) => Number(/^(\d{4})-[a-z0-9-]+\.sql$/.exec(basename(path))?.[1]))
+    expect(numbers.length).toBeGreaterThan(0)
     expect(numbers.sort((a, b) => a - b)).toEqual(numbers.map((_, index) => index + 1))
   })
 })

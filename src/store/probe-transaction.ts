@@ -1,4 +1,4 @@
-import type { Statement } from '../store/database.ts'
+import type { Statement } from './database.ts'
 
 /**
  * Fails with 25P02 in a transaction in which a statement failed and its error was swallowed. COMMIT of such a

@@ -1,0 +1,100 @@
+import { PostcommitError } from '../../protocol/errors.ts'
+import { CommitFailure, type IsolationLevel } from '../../store/database.ts'
+
+/** What is used of a pool of `mysql2/promise`. */
+export interface MysqlPoolLike {
+  getConnection(): Promise<object>
+  query(...query: never[]): Promise<unknown>
+}
+
+/** A connection of `mysql2/promise`. */
+export interface MysqlConnection {
+  query(sql: string, values?: readonly unknown[]): Promise<readonly [unknown, unknown]>
+  beginTransaction(): Promise<void>
+  commit(): Promise<void>
+  rollback(): Promise<void>
+  release(): void
+  destroy(): void
+}
+
+/** Whether `db` is a pool of `mysql2/promise`, or one of `mysql2`, which is refused by {@link openMysqlPool}. */
+export function isMysqlPool(db: object): db is MysqlPoolLike {
+  return 'getConnection' in db && 'query' in db
+}
+
+/**
+ * The connection that a transaction of the user's runs on, or `undefined` if it is not one of mysql2. Connections with
+ * callbacks have a promised side, which is taken.
+ */
+export function mysqlConnection(tx: object): MysqlConnection | undefined {
+  if (!('beginTransaction' in tx && 'query' in tx)) return undefined
+  return 'promise' in tx && typeof tx.promise === 'function'
+    ? (tx.promise() as MysqlConnection)
+    : (tx as MysqlConnection)
+}
+
+/** A pool that opens transactions of its own. */
+export interface MysqlDatabase {
+  transaction<T>(work: (connection: MysqlConnection) => Promise<T>, isolationLevel?: IsolationLevel): Promise<T>
+}
+
+/** @throws `POSTCOMMIT_INVALID_OPTIONS` for a pool with callbacks, whose connections cannot be handed on as promised. */
+export function openMysqlPool(pool: MysqlPoolLike, caller: string): MysqlDatabase {
+  if ('promise' in pool) {
+    const reason = 'db is a pool of mysql2; give it the promised one: pool.promise(), or createPool of mysql2/promise'
+    throw new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', { function: caller, reason })
+  }
+  return {
+    async transaction(work, isolationLevel) {
+      const connection = (await pool.getConnection()) as MysqlConnection
+      let broken = true
+      try {
+        // For the next transaction alone.
+        if (isolationLevel !== undefined) await connection.query(`set transaction isolation level ${isolationLevel}`)
+        await connection.beginTransaction()
+        const value = await work(connection)
+        await commit(connection)
+        broken = false
+        return value
+      } catch (error) {
+        const isOver = error instanceof CommitFailure && !error.rolledBack
+        broken = isOver || (await connection.rollback().then(never, always))
+        throw error
+      } finally {
+        if (broken) connection.destroy()
+        else connection.release()
+      }
+    },
+  }
+}
+
+/**
+ * A deadlock rolls the whole transaction back, DDL commits it, and in both cases the connection goes on outside of one:
+ * what followed stands by itself, without the rows that guard it. COMMIT would not say so.
+ */
+async function commit(connection: MysqlConnection): Promise<void> {
+  if (!(await isInTransaction(connection))) throw new PostcommitError('POSTCOMMIT_TX_ABORTED')
+  await connection.commit().catch((cause: unknown) => {
+    throw errorNumber(cause) === undefined ? new CommitFailure(false, cause) : cause
+  })
+}
+
+const IN_TRANSACTION = 1
+const AUTOCOMMIT = 2
+
+/** Whether a transaction is open, by what the server says of itself with every answer. */
+export async function isInTransaction(connection: MysqlConnection): Promise<boolean> {
+  const [header] = await connection.query('do 0')
+  const status = typeof header === 'object' && header !== null && 'serverStatus' in header ? header.serverStatus : 0
+  // Without autocommit the next statement opens one.
+  return typeof status === 'number' && ((status & IN_TRANSACTION) !== 0 || (status & AUTOCOMMIT) === 0)
+}
+
+/** The number of an error that the server itself sent, or `undefined` for any other error. */
+export function errorNumber(error: unknown): number | undefined {
+  if (typeof error !== 'object' || error === null || !('sqlState' in error && 'errno' in error)) return undefined
+  return typeof error.errno === 'number' && typeof error.sqlState === 'string' ? error.errno : undefined
+}
+
+const never = () => false
+const always = () => true
