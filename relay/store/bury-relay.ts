@@ -4,14 +4,16 @@ import type { Queryable } from './queryable.ts'
 export interface Estate {
   readonly shards: number
   readonly deliveries: number
+  readonly transactions: number
 }
 
 /**
  * Takes everything from a dead relay at once: its row, its shards (a new epoch fences whatever it still sends), its
- * claims (a cleared token does the same). Indexes: primary keys, delivery_owner.
+ * claims (a cleared token does the same). Indexes: primary keys, delivery_owner; of the transactions all unfinished ones
+ * are read, because an index on their owner would have to be written by every claim.
  */
 export async function buryRelay(client: Queryable, relay: string): Promise<Estate> {
-  const { rows } = await client.query<{ shards: number; deliveries: number }>({
+  const { rows } = await client.query<Estate>({
     text: `with gone as (
   delete from postcommit.relay where id = $1
 ), freed as (
@@ -19,9 +21,13 @@ export async function buryRelay(client: Queryable, relay: string): Promise<Estat
 ), returned as (
   update postcommit.delivery set lease_token = null, lease_owner = null, due_at = clock_timestamp()
   where lease_owner = $1 returning 1
+), passed as (
+  update postcommit.global_transaction set lease_token = null, lease_owner = null, due_at = clock_timestamp()
+  where lease_owner = $1 and (status in ('submitted', 'aborting') or status = 'prepared') returning 1
 )
-select (select count(*) from freed)::int as shards, (select count(*) from returned)::int as deliveries`,
+select (select count(*) from freed)::int as shards, (select count(*) from returned)::int as deliveries,
+  (select count(*) from passed)::int as transactions`,
     values: [relay],
   })
-  return rows[0] ?? { shards: 0, deliveries: 0 }
+  return rows[0] ?? { shards: 0, deliveries: 0, transactions: 0 }
 }

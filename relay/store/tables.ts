@@ -1,4 +1,6 @@
 import type { DeliveryState } from 'postcommit/protocol'
+import type { Mode, Status } from '../engine/transaction/transaction.ts'
+import type { RunBy } from './transaction/transaction-row.ts'
 
 /** The tables that composed queries read, as Kysely sees them. A test compares them with the migrations. */
 export interface Tables {
@@ -26,5 +28,21 @@ export interface Tables {
     readonly last_status: number | null
     readonly created_at: Date
     readonly settled_at: Date | null
+  }
+  'postcommit.global_transaction': {
+    readonly id: string
+    readonly tenant: string
+    readonly gid: string
+    readonly mode: Mode
+    readonly status: Status
+    readonly run_by: RunBy
+    readonly rollback_reason: string | null
+    readonly asked: number
+    readonly lease_owner: string | null
+    readonly paused_reason: string | null
+    readonly due_at: Date
+    readonly created_at: Date
+    readonly updated_at: Date
+    readonly finished_at: Date | null
   }
 }

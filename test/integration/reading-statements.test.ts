@@ -316,6 +316,22 @@ test('the tables of composed queries are those of the migrations', async () => {
       'state',
       'target',
     ],
+    global_transaction: [
+      'asked',
+      'created_at',
+      'due_at',
+      'finished_at',
+      'gid',
+      'id',
+      'lease_owner',
+      'mode',
+      'paused_reason',
+      'rollback_reason',
+      'run_by',
+      'status',
+      'tenant',
+      'updated_at',
+    ],
   } satisfies {
     [Name in keyof Tables as Name extends `postcommit.${infer Table}` ? Table : never]: (keyof Tables[Name])[]
   }

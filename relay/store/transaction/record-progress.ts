@@ -1,6 +1,8 @@
 import type { OpStatus } from '../../engine/transaction/op.ts'
 import type { Status } from '../../engine/transaction/transaction.ts'
 import type { Queryable } from '../queryable.ts'
+import { arrayLiteral } from './operation-columns.ts'
+import type { OperationContent } from './transaction-row.ts'
 
 /** What became of one op, or that it is about to be called. */
 export interface OperationProgress {
@@ -48,6 +50,8 @@ export interface Progress {
   readonly httpStatus?: number | undefined
   readonly durationMs?: number | undefined
   readonly operations: readonly OperationProgress[]
+  /** Ops that only turned out now: the branches of a topic, one for each of its subscriptions. */
+  readonly added?: readonly OperationContent[] | undefined
 }
 
 /**
@@ -74,18 +78,20 @@ export async function recordProgress(
   const { rows } = await client.query<{ id: string }>({
     name: 'postcommit_record_progress',
     text: TEXT,
-    values: [relay, ...transactionValues(sorted), ...operationValues(sorted)],
+    values: [relay, ...transactionValues(sorted), ...outcomeValues(sorted), ...addedValues(sorted)],
   })
   return new Set(rows.map(({ id }) => id))
 }
 
 const TEXT = `with change as materialized (
   select * from unnest($2::bigint[], $3::uuid[], $4::text[], $5::int[], $6::text[], $7::int[], $8::float8[], $9::int[],
-    $10::int[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::int[])
+    $10::int[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::int[],
+    $17::int[])
     as c (id, token, origin, op_count, destination, seq, due_at_ms, backoff_ms, asked, result, rollback_reason, error,
-      event, http_status, duration_ms)
+      event, http_status, duration_ms, added)
 ), moved as (
   update postcommit.global_transaction t set status = c.destination, seq = c.seq, asked = c.asked,
+    op_count = t.op_count + c.added,
     due_at = coalesce(to_timestamp(c.due_at_ms / 1000), t.due_at),
     backoff_ms = c.backoff_ms, last_error = c.error, result = coalesce(c.result, t.result),
     rollback_reason = coalesce(c.rollback_reason, t.rollback_reason), updated_at = clock_timestamp(),
@@ -96,8 +102,8 @@ const TEXT = `with change as materialized (
   where t.id = c.id and t.lease_token = c.token and t.status = c.origin and t.op_count = c.op_count
   returning t.id
 ), outcome as materialized (
-  select * from unnest($17::bigint[], $18::text[], $19::text[], $20::text[], $21::int[], $22::int[], $23::int[],
-    $24::float8[], $25::int[], $26::text[], $27::int[], $28::bytea[], $29::text[], $30::int[], $31::float8[])
+  select * from unnest($18::bigint[], $19::text[], $20::text[], $21::text[], $22::int[], $23::int[], $24::int[],
+    $25::float8[], $26::int[], $27::text[], $28::int[], $29::bytea[], $30::text[], $31::int[], $32::float8[])
     as o (id, branch, op, status, start_seq, end_seq, attempts, due_at_ms, http_status, error, duration_ms, result,
       event, calls, lease_until_ms)
   where (o.id in (select id from moved)) is true
@@ -110,6 +116,12 @@ const TEXT = `with change as materialized (
     updated_at = clock_timestamp(), finished_at = case when o.status <> 'prepared' then clock_timestamp() end
   from outcome o
   where b.transaction_id = o.id and b.branch = o.branch and b.op = o.op and b.status = 'prepared'
+), grown as (
+  insert into postcommit.branch (transaction_id, branch, op, place, target, payload, body, options, after, recovery)
+  select id, branch, op, place, target, payload, body, options, after::text[], recovery
+  from unnest($33::bigint[], $34::text[], $35::text[], $36::int[], $37::text[], $38::text[], $39::bytea[], $40::text[],
+    $41::text[], $42::text[]) as g (id, branch, op, place, target, payload, body, options, after, recovery)
+  where (id in (select id from moved)) is true
 ), told as (
   insert into postcommit.branch_attempt
     (transaction_id, branch, op, event, attempt, duration_ms, status, detail, actor)
@@ -138,10 +150,30 @@ function transactionValues(progress: readonly Progress[]): unknown[] {
     column(({ event }) => event ?? null),
     column(({ httpStatus }) => httpStatus ?? null),
     column(({ durationMs }) => rounded(durationMs)),
+    column(({ added = [] }) => added.length),
   ]
 }
 
-function operationValues(progress: readonly Progress[]): unknown[] {
+function addedValues(progress: readonly Progress[]): unknown[] {
+  const all = progress.flatMap(({ id, opCount, added = [] }) =>
+    added.map((operation, index) => ({ ...operation, id, place: opCount + index })),
+  )
+  const column = <T>(value: (operation: (typeof all)[number]) => T): T[] => all.map(value)
+  return [
+    column(({ id }) => id),
+    column(({ branch }) => branch),
+    column(({ op }) => op),
+    column(({ place }) => place),
+    column(({ target }) => target),
+    column(({ payload }) => payload ?? null),
+    column(({ body }) => body ?? null),
+    column(({ options }) => options ?? null),
+    column(({ after }) => arrayLiteral(after)),
+    column(({ recovery }) => recovery ?? null),
+  ]
+}
+
+function outcomeValues(progress: readonly Progress[]): unknown[] {
   const all = progress.flatMap(({ id, operations }) => operations.map((operation) => ({ ...operation, id })))
   const column = <T>(value: (operation: (typeof all)[number]) => T): T[] => all.map(value)
   return [

@@ -1,0 +1,86 @@
+import { type Expression, type Kysely, type SqlBool, sql } from 'kysely'
+import type { Mode, Status } from '../../engine/transaction/transaction.ts'
+import type { Tables } from '../tables.ts'
+import type { RunBy } from './transaction-row.ts'
+
+/** Which transactions; all that is given must fit. */
+export interface TransactionFilter {
+  /** Undefined: of all tenants, for the operator of the relay. */
+  readonly tenant?: string
+  readonly gid?: string
+  readonly statuses?: readonly Status[]
+  readonly mode?: Mode
+  /** Handed in at or after, and before, in Unix milliseconds. */
+  readonly createdFromMs?: number
+  readonly createdUntilMs?: number
+  /** Only prepared ones that were asked about without a verdict. */
+  readonly inDoubt?: boolean
+  readonly paused?: boolean
+  /** Only transactions before this id: the last one of the page before. */
+  readonly before?: string
+}
+
+/** One transaction of a list. */
+export interface ListedTransaction {
+  readonly id: string
+  readonly tenant: string
+  readonly gid: string
+  readonly mode: Mode
+  readonly status: Status
+  readonly runBy: RunBy
+  readonly rollbackReason: string | null
+  readonly asked: number
+  readonly leaseOwner: string | null
+  readonly pausedReason: string | null
+  /** Null: paused. */
+  readonly dueAt: Date | null
+  readonly createdAt: Date
+  readonly updatedAt: Date
+  readonly finishedAt: Date | null
+}
+
+/**
+ * Lists transactions, newest first, a page at a time, by the id: what is handed in meanwhile is on no later page, and
+ * nothing is shown twice or left out because of it.
+ *
+ * Plan: an index scan backwards over the primary key, stopped by LIMIT; `gid` with a tenant uses global_transaction_gid,
+ * `inDoubt` global_transaction_in_doubt. Other filters walk back through what retention keeps.
+ */
+export function listTransactions(
+  db: Kysely<Tables>,
+  filter: TransactionFilter,
+  limit: number,
+): Promise<ListedTransaction[]> {
+  const { statuses, paused } = filter
+  return db
+    .selectFrom('postcommit.global_transaction as t')
+    .select(['t.tenant', 't.gid', 't.mode', 't.status', 't.asked', 't.run_by as runBy'])
+    .select(['t.rollback_reason as rollbackReason', 't.lease_owner as leaseOwner', 't.paused_reason as pausedReason'])
+    .select(['t.created_at as createdAt', 't.updated_at as updatedAt', 't.finished_at as finishedAt'])
+    .select([sql<string>`t.id::text`.as('id'), sql<Date | null>`nullif(t.due_at, 'infinity')`.as('dueAt')])
+    .where((row) =>
+      row.and([
+        ...given(filter.tenant, (tenant) => row('t.tenant', '=', tenant)),
+        ...given(filter.gid, (gid) => row('t.gid', '=', gid)),
+        ...given(statuses, (several) => row('t.status', '=', row.fn.any(row.val(several)))),
+        ...given(filter.mode, (mode) => row('t.mode', '=', mode)),
+        ...given(filter.createdFromMs, (ms) => row('t.created_at', '>=', at(ms))),
+        ...given(filter.createdUntilMs, (ms) => row('t.created_at', '<', at(ms))),
+        // As literals: only so does PostgreSQL know that the partial index has all of them.
+        ...(filter.inDoubt === true ? [sql<SqlBool>`t.status = 'prepared' and t.asked > 0`] : []),
+        ...given(paused, (is) => row('t.paused_reason', is ? 'is not' : 'is', null)),
+        ...given(filter.before, (id) => row('t.id', '<', id)),
+      ]),
+    )
+    .orderBy('t.id', 'desc')
+    .limit(limit)
+    .execute()
+}
+
+function given<T>(value: T | undefined, condition: (value: T) => Expression<SqlBool>): Expression<SqlBool>[] {
+  return value === undefined ? [] : [condition(value)]
+}
+
+function at(ms: number): Expression<Date> {
+  return sql<Date>`to_timestamp(${ms}::float8 / 1000)`
+}

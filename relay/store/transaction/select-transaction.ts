@@ -1,0 +1,76 @@
+import type { OpStatus } from '../../engine/transaction/op.ts'
+import type { Queryable } from '../queryable.ts'
+import type { ListedTransaction } from './list-transactions.ts'
+import type { TransactionKey } from './transaction-row.ts'
+
+/** Everything about a transaction that its row holds. */
+export interface TransactionStory extends ListedTransaction {
+  readonly protocol: string
+  readonly dialect: string
+  readonly digest: string
+  readonly key: string | null
+  readonly checkDestination: string
+  readonly checkTarget: string | null
+  readonly options: string | null
+  readonly customData: string | null
+  readonly extData: string | null
+  readonly result: string | null
+  readonly lastError: string | null
+  readonly backoffMs: number | null
+  readonly deadline: Date | null
+  readonly branches: readonly BranchStory[]
+}
+
+/** What became of one op. */
+export interface BranchStory {
+  readonly branch: string
+  readonly op: string
+  readonly status: OpStatus
+  readonly target: string
+  readonly payload: string | null
+  readonly body: Buffer | null
+  readonly after: readonly string[] | null
+  readonly startSeq: number | null
+  readonly endSeq: number | null
+  readonly calls: number
+  readonly attempts: number
+  readonly lastStatus: number | null
+  readonly lastError: string | null
+  readonly durationMs: number | null
+  readonly result: Buffer | null
+  readonly createdAt: Date
+  readonly updatedAt: Date
+  readonly finishedAt: Date | null
+}
+
+/**
+ * Reads a transaction with its branches; undefined if this tenant has none of that name. Two statements: a row that
+ * joins both would repeat everything for every branch. What happens in between shows in the branches only.
+ *
+ * Plans: Index Scan on global_transaction_gid, on branch_pkey.
+ */
+export async function selectTransaction(
+  client: Queryable,
+  { tenant, gid }: TransactionKey,
+): Promise<TransactionStory | undefined> {
+  const { rows } = await client.query<Omit<TransactionStory, 'branches'>>({
+    text: `select id, tenant, gid, mode, status, run_by as "runBy", protocol, dialect, digest, key,
+  check_destination as "checkDestination", check_target as "checkTarget", options, custom_data as "customData",
+  ext_data as "extData", result, rollback_reason as "rollbackReason", last_error as "lastError",
+  backoff_ms as "backoffMs", deadline, asked, lease_owner as "leaseOwner", paused_reason as "pausedReason",
+  nullif(due_at, 'infinity') as "dueAt", created_at as "createdAt", updated_at as "updatedAt",
+  finished_at as "finishedAt"
+from postcommit.global_transaction where tenant = $1 and gid = $2`,
+    values: [tenant, gid],
+  })
+  const [transaction] = rows
+  if (transaction === undefined) return undefined
+  const { rows: branches } = await client.query<BranchStory>({
+    text: `select branch, op, status, target, payload, body, after, start_seq as "startSeq", end_seq as "endSeq", calls,
+  attempts, last_status as "lastStatus", last_error as "lastError", duration_ms as "durationMs", result,
+  created_at as "createdAt", updated_at as "updatedAt", finished_at as "finishedAt"
+from postcommit.branch where transaction_id = $1 order by place, branch, op`,
+    values: [transaction.id],
+  })
+  return { ...transaction, branches }
+}
