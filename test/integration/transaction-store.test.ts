@@ -149,9 +149,9 @@ describe('registerBranches', () => {
       const registration = { tenant: '', gid, mode: 'tcc', operations, ended } as const
       return (await registerBranches(pool, [registration])).get(registration)
     }
-    expect(await register('01')).toEqual({ fresh: 2, startSeq: 2 })
-    expect(await register('02', ['01'])).toEqual({ fresh: 2, startSeq: 4 })
-    expect(await register('01')).toEqual({ fresh: 0, startSeq: 6 })
+    expect(await register('01')).toEqual({ isNew: true, startSeq: 2 })
+    expect(await register('02', ['01'])).toEqual({ isNew: true, startSeq: 4 })
+    expect(await register('01')).toEqual({ isNew: false, startSeq: 6 })
     const { rows } = await pool.query(
       `select branch, op, start_seq, end_seq, place from postcommit.branch b
 join postcommit.global_transaction t on t.id = b.transaction_id where gid = $1 order by place`,

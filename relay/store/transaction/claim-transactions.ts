@@ -12,7 +12,7 @@ import type { ClaimedTransaction, TransactionClaim } from './transaction-row.ts'
  * The claim is not waited for by its commit's fsync: one that a crash forgets is simply due again.
  *
  * Plan, 100,000 rows of which 20,000 unfinished, 100 claimed: Index Scan on global_transaction_due, stopped by LIMIT;
- * 100 updates by primary key, Index Scan on branch_pkey: 4 ms. Nothing due: 0.1 ms.
+ * 100 updates by primary key, Index Scan on branch_pkey: 3 ms, 2,200 buffers. Nothing due: 0.1 ms.
  */
 export async function claimTransactions(
   client: Queryable,

@@ -40,8 +40,8 @@ export interface NewTransaction extends TransactionKey {
  * subplan, without `is true` it would become that join. The branches of a conflicting request are not written because
  * its id is not among the created.
  *
- * Plan: Function Scans, Insert, ProjectSet; each row's place in three indexes (key, gid, due or check), each branch's in
- * one. 100 transactions of one branch: 3 ms, of which half is the commit's fsync elsewhere.
+ * Plan: Function Scans and Inserts; each transaction's place in three indexes (id, gid, due or check), each branch's in
+ * one. 100,000 rows, 100 more with one branch: 3 ms, 1,300 buffers.
  */
 export async function insertTransactions(
   client: Queryable,

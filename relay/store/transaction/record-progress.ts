@@ -67,7 +67,7 @@ export interface Progress {
  *
  * Plan, 100,000 rows, 100 transactions with 100 ops: Nested Loops, Function Scans, Index Scans on
  * global_transaction_pkey and branch_pkey; the ops are HOT updates, the transactions only as long as their claim goes
- * on: 5 ms.
+ * on: 4 ms, 1,300 buffers.
  */
 export async function recordProgress(
   client: Queryable,

@@ -15,8 +15,8 @@ export interface Registration extends TransactionKey {
 
 /** A registration that was taken. */
 export interface Registered {
-  /** How many ops are new: none if the branch was registered before, and then it stays as it was. */
-  readonly fresh: number
+  /** False: all of it was registered before, and stays as it was. */
+  readonly isNew: boolean
   /** The start of what is new in the transaction's happened-before. */
   readonly startSeq: number
 }
@@ -90,5 +90,5 @@ const TEXT = `with locked as (
   returning transaction_id
 )
 select n::int, seq as "startSeq",
-  (select count(*)::int from written where written.transaction_id = locked.id) as fresh
+  (id in (select transaction_id from written)) is true as "isNew"
 from locked`

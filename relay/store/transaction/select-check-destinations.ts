@@ -13,7 +13,7 @@ export interface CheckDestination {
  * destination that is away is left out of the claims, and the others do not notice.
  *
  * Plan: steps from one destination to the next through global_transaction_check, one probe each, where `distinct` would
- * read all of the index: 0.2 ms for 4 destinations with 20,000 prepared transactions.
+ * read all of the index: 0.06 ms for 4 destinations with 10,000 prepared transactions.
  */
 export async function selectCheckDestinations(client: Queryable): Promise<readonly CheckDestination[]> {
   const { rows } = await client.query<CheckDestination>({

@@ -34,7 +34,7 @@ export interface Submission extends TransactionKey {
  * `marked`: who submits a saga whose actions it calls itself says that all of them are done.
  *
  * Plan, 100,000 rows, 100 submissions: Nested Loop, Function Scan, Index Scan on global_transaction_gid, 100 updates
- * (not HOT: the row leaves one partial index for another), Index Scan on branch_pkey: 4 ms.
+ * (not HOT: the row leaves one partial index for another), Index Scan on branch_pkey: 4 ms, 2,100 buffers.
  */
 export async function submitPrepared(
   client: Queryable,
