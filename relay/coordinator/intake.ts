@@ -223,7 +223,7 @@ const MODES: readonly Mode[] = ['msg', 'saga', 'tcc', 'xa', 'workflow']
 const STATUSES: readonly Status[] = ['prepared', 'submitted', 'aborting', 'succeed', 'failed']
 
 /** The lines of the table of events that an event moves by, as `moveTransactions` takes them. */
-export function rulesOf(name: string, event: TransactionEvent): readonly MoveRule[] {
+function rulesOf(name: string, event: TransactionEvent): readonly MoveRule[] {
   return MODES.flatMap((mode) =>
     STATUSES.flatMap((from): MoveRule[] => {
       const decision = decide(event, { status: from, mode, mayTurnBack: false })

@@ -9,6 +9,7 @@ from (values
   ('position', 'SELECT'), ('position', 'UPDATE'),
   ('delivery', 'SELECT'), ('delivery', 'INSERT'), ('delivery', 'UPDATE'), ('delivery', 'DELETE'),
   ('attempt', 'SELECT'), ('attempt', 'INSERT'),
+  ('global_transaction', 'SELECT'), ('global_transaction', 'UPDATE'),
   ('relay', 'SELECT'), ('relay', 'INSERT'), ('relay', 'UPDATE'), ('relay', 'DELETE'),
   ('installation', 'SELECT'), ('migration', 'SELECT')
 ) as needed (name, privilege)
