@@ -109,6 +109,18 @@ describe('undoing', () => {
     expect(called({ ...aborting, oneByOne: true }, ops)).toEqual(['c compensate'])
   })
 
+  test('A beside B → C, with D inside B: C and D before B, and A whenever it likes (D7)', () => {
+    const ops = [...ran('a', 1, 9), ...ran('b', 2, 5), ...ran('b.d', 3, 4), ...ran('c', 6, 7)]
+    const undone = (...names: string[]) =>
+      ops.map(
+        (one): Op => (one.op === 'compensate' && names.includes(one.branch) ? { ...one, status: 'succeed' } : one),
+      )
+    expect(called(aborting, ops)).toEqual(['a compensate', 'c compensate'])
+    // D ended before C began, so it waits for C; it does not wait for A, and nothing but B waits for it.
+    expect(called(aborting, undone('c'))).toEqual(['a compensate', 'b.d compensate'])
+    expect(called(aborting, undone('a', 'c', 'b.d'))).toEqual(['b compensate'])
+  })
+
   test('a child before its parent, whenever it ended', () => {
     expect(called(aborting, [...ran('01', 1), ...ran('0101', 2, 3)])).toEqual(['0101 compensate'])
     expect(called(aborting, [...ran('order', 1), ...ran('orders', 2, 3)])).toEqual([

@@ -21,7 +21,8 @@ export interface Plan {
   readonly run: readonly Run[]
   /**
    * When to plan again unless something happens before; undefined: nothing will, because it has ended or is paused.
-   * What is in `run` is not waited for: whoever starts it writes a lease, which is waited for then.
+   * What is in `run` is not waited for: whoever starts it writes a lease first (`leaseUntilMs` of the op; `dueAtMs` of
+   * the transaction for `ask` and `resume`), which is waited for then.
    */
   readonly wakeAtMs: number | undefined
 }

@@ -27,9 +27,9 @@ export class History {
   #clock = 0
   #violation: Violation | undefined
 
-  constructor(scenario: Scenario, engine: Engine) {
+  constructor(scenario: Scenario, engine: Engine, store = new Store(engine)) {
     this.#scenario = scenario
-    this.store = new Store(engine)
+    this.store = store
     this.branches = new Branches(scenario.steps, (branch, op) => this.#watchEffect(branch, op))
     const onStart = (branch: string) => this.#note(this.#startedAt, branch)
     this.#relays = [

@@ -1,14 +1,32 @@
+import type { TransactionStatus } from 'postcommit/protocol'
 import type { Op } from '../../../relay/engine/transaction/op.ts'
 import type { Plan } from '../../../relay/engine/transaction/plan.ts'
 import type { Transaction } from '../../../relay/engine/transaction/transaction.ts'
 import { ENGINE, type Engine } from './engine.ts'
 import type { Violation } from './invariants.ts'
+import { Store } from './store.ts'
 
 /** A decision that is wrong on purpose, and the promise that it breaks. */
 export interface PlantedFault {
   readonly breaks: Violation['invariant']
   readonly what: string
   readonly engine: Engine
+  /** Statements that forget to check something. */
+  readonly store?: (engine: Engine) => Store
+}
+
+/** Gives back by a plan that something has overtaken: whoever submitted meanwhile is not woken for. */
+class ReleasesBlindly extends Store {
+  override release(token: number, _version: number, wakeAtMs: number | undefined): boolean {
+    return super.release(token, this.version, wakeAtMs)
+  }
+}
+
+/** Starts what was planned, whoever holds the claim and whatever has been decided by now. */
+class StartsBlindly extends Store {
+  override start(_token: number, _status: TransactionStatus, ops: readonly Op[]): readonly Op[] {
+    return this.status === 'none' ? [] : super.start(this.token, this.status, ops)
+  }
 }
 
 /** Plans with what it is told about the ops instead of what they are. */
@@ -86,6 +104,18 @@ export const PLANTED: readonly PlantedFault[] = [
       recordVerdict: (message, outcome, checks, nowMs, random) =>
         ENGINE.recordVerdict(message, outcome === 'unknown' ? 'committed' : outcome, checks, nowMs, random),
     },
+  },
+  {
+    breaks: 'I4',
+    what: 'a call is begun without a look at who holds the claim and what has been decided',
+    engine: ENGINE,
+    store: (engine) => new StartsBlindly(engine),
+  },
+  {
+    breaks: 'I7',
+    what: 'the time to wake is that of a plan that was overtaken',
+    engine: ENGINE,
+    store: (engine) => new ReleasesBlindly(engine),
   },
   {
     breaks: 'I6',
