@@ -34,7 +34,10 @@ export interface Outbox<Tx, Schemas extends MessageSchemas = MessageSchemas> {
    *
    * @throws `POSTCOMMIT_TX_ABORTED`, `POSTCOMMIT_COMMIT_ROLLED_BACK`, `POSTCOMMIT_COMMIT_UNKNOWN`,
    * `POSTCOMMIT_INVALID_GID`, `POSTCOMMIT_GID_CONFLICT`, `POSTCOMMIT_GID_ALREADY_COMMITTED`,
-   * `POSTCOMMIT_MESSAGE_CLOSED`, and what {@link MessageDraft} throws.
+   * `POSTCOMMIT_MESSAGE_CLOSED`, and what {@link MessageDraft} throws; with a `relay` also
+   * `POSTCOMMIT_RELAY_UNREACHABLE` and `POSTCOMMIT_RELAY_REFUSED` (nothing was written), and `POSTCOMMIT_GID_ABORTED`
+   * for a gid whose earlier attempt was given up: with a relay, a gid can be used again after a failure only until the
+   * relay has asked about it.
    * @example
    * ```ts
    * const { gid, value: order } = await outbox.commit(async (tx, message) => {
@@ -55,6 +58,9 @@ export interface Outbox<Tx, Schemas extends MessageSchemas = MessageSchemas> {
   /**
    * Writes messages into a transaction that the caller opened and will commit. Call it last: it takes the locks of
    * the keys, and a statement that fails after it takes the messages down too, as it must.
+   *
+   * With a `relay` it announces the messages, and the relay asks what became of them when `checkAfterMs` is over; call
+   * it early then: its row is what a question that comes too soon waits for.
    *
    * @param tx - a Kysely transaction or a pg client inside `begin`
    * @throws `POSTCOMMIT_NOT_IN_TRANSACTION`, `POSTCOMMIT_TX_ABORTED`, `POSTCOMMIT_INVALID_GID`,
