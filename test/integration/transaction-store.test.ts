@@ -89,6 +89,10 @@ describe('insertTransactions', () => {
     expect(ids.map((id) => id !== undefined)).toEqual([true, false, true])
     expect(await insertTransactions(pool, [second])).toEqual([undefined])
     expect((await storedTransaction(pool, gid)).ops).toEqual(['first action prepared'])
+    const { rows: orphans } = await pool.query(
+      `select from postcommit.branch where transaction_id not in (select id from postcommit.global_transaction)`,
+    )
+    expect(orphans).toEqual([])
   })
 
   test('gids of different tenants are different', async () => {
