@@ -7,6 +7,7 @@ export type { HttpDestinationOptions } from './destinations/http.ts'
 export type { BackOff, Outcome } from './engine/outcome.ts'
 export { createMetrics, type Metrics } from './observe/metrics.ts'
 export {
+  type CoordinatorOptions,
   createRelay,
   type NatsOptions,
   type Relay,
@@ -15,3 +16,4 @@ export {
   type SourceDatabase,
 } from './relay.ts'
 export type { SourceHealth } from './source.ts'
+export type { Transactions } from './transactions.ts'

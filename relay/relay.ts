@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import type { NodeConnectionOptions } from '@nats-io/transport-node'
-import type pg from 'pg'
+import pg from 'pg'
 import { type Logger, pino } from 'pino'
 import { isDestinationName, NATS_DESTINATION, PostcommitError } from 'postcommit/protocol'
 import type { Broker } from './broker/broker.ts'
@@ -13,6 +13,7 @@ import { createNatsDestination } from './destinations/nats.ts'
 import { createMetrics, type Metrics } from './observe/metrics.ts'
 import type { SessionConfig } from './sessions.ts'
 import { type Source, type SourceHealth, type SourceOptions, serveSource } from './source.ts'
+import type { Transactions, TransactionsOptions } from './transactions.ts'
 import { RELAY_VERSION } from './version.ts'
 
 /** A source database: a connection string, pg's options, or a Pool whose options are used (not its connections). */
@@ -25,6 +26,23 @@ export interface NatsOptions {
   readonly streams?: readonly StreamOptions[]
   /** How long an acknowledgement may take, milliseconds, default 2000. */
   readonly ackTimeoutMs?: number
+}
+
+/** How a relay coordinates global transactions: two-phase messages and sagas. */
+export interface CoordinatorOptions {
+  /** The name of the database that holds them; one of those that the relay serves. */
+  readonly database: string
+  /**
+   * Databases to ask themselves what became of a prepared message, instead of their service: the name that messages
+   * give as the destination of their back-query, and the name of a database of this relay.
+   */
+  readonly checks?: Readonly<Record<string, string>>
+  /** Whom to tell of branches that fail again and again: by POST, once for every so many attempts, default 3. */
+  readonly alerts?: { readonly url: string; readonly everyAttempts?: number }
+  /** How long after its prepare a message is asked about unless it says so, milliseconds, default 10000. */
+  readonly checkAfterMs?: number
+  /** How long an initiator may take unless it says so, milliseconds, default 35000. */
+  readonly deadlineMs?: number
 }
 
 /** What {@link createRelay} takes. */
@@ -41,6 +59,8 @@ export interface RelayOptions {
   readonly destinations?: Readonly<Record<string, HttpDestinationOptions>>
   /** Functions of this process, called like destinations. */
   readonly handlers?: Readonly<Record<string, Handler>>
+  /** Without it no global transactions are coordinated. */
+  readonly coordinator?: CoordinatorOptions
   readonly log?: Logger
   readonly metrics?: Metrics
   /** How long a relay that shows no sign of life keeps what it has, milliseconds, default 10000. */
@@ -77,6 +97,8 @@ export interface Relay {
   stop(): Promise<void>
   health(): RelayHealth
   readonly metrics: Metrics
+  /** The global transactions that it coordinates; undefined before `start`, and without `coordinator`. */
+  readonly transactions: Transactions | undefined
   /** Brings the gauges up to date that only the databases know: backlog, oldest age, dead letters. */
   refreshMetrics(): Promise<void>
 }
@@ -88,6 +110,10 @@ const DRAIN_MS = 25_000
 const PUBLISHES_IN_FLIGHT = 1000
 const POLL_MS = { min: 2, max: 250 }
 const NATS_CONCURRENCY = 100
+const CHECK_AFTER_MS = 10_000
+const DEADLINE_MS = 35_000
+const ALERT_EVERY = 3
+const CHECK_CONNECTIONS = 4
 const NATS_BACK_OFF = { baseMs: 500, capMs: 60_000 }
 
 /**
@@ -105,27 +131,36 @@ export function createRelay(options: RelayOptions): Relay {
   const log = options.log ?? pino({ level: 'warn' })
   const metrics = options.metrics ?? createMetrics()
   const databases = namedDatabases(options)
+  checkCoordinator(options, databases)
   let publishing: Publishing | undefined
   let sources: readonly Source[] = []
   let destinations: ReadonlyMap<string, Destination> = new Map()
+  let checks: ReadonlyMap<string, pg.Pool> = new Map()
   let stopped: Promise<void> | undefined
 
   async function stop(): Promise<void> {
     publishing?.giveUp()
     await Promise.all(sources.map((source) => source.stop(options.drainMs ?? DRAIN_MS)))
     await Promise.all([...destinations.values()].map((destination) => destination.close()))
+    await Promise.all([...checks.values()].map((pool) => pool.end()))
     await publishing?.broker.close()
   }
 
   return {
     metrics,
+    get transactions() {
+      return sources.find(({ transactions }) => transactions !== undefined)?.transactions
+    },
     async start() {
       if (options.nats !== undefined) {
         publishing = new Publishing({ ...options.nats, leaseMs: options.leaseMs ?? LEASE_MS, metrics, log })
       }
       destinations = openDestinations(options, publishing?.broker)
       const common = sourceOptions(options, { log, metrics, destinations, broker: () => publishing?.safeBroker })
-      sources = Object.entries(databases).map(([source, database]) => serveSource({ ...common, source, database }))
+      checks = openChecks(options, databases, log)
+      sources = Object.entries(databases).map(([source, database]) =>
+        serveSource({ ...common, source, database, transactions: transactionsOf(options, source, checks) }),
+      )
       await Promise.all(sources.map(({ ready }) => ready))
     },
     async refreshMetrics() {
@@ -162,6 +197,45 @@ function sourceOptions(
     inFlightMax: options.publishesInFlight ?? PUBLISHES_IN_FLIGHT,
     pollMs: POLL_MS,
   }
+}
+
+function checkCoordinator({ coordinator }: RelayOptions, databases: Readonly<Record<string, SessionConfig>>): void {
+  if (coordinator === undefined) return
+  for (const name of [coordinator.database, ...Object.values(coordinator.checks ?? {})]) {
+    if (databases[name] === undefined) throw invalid(`coordinator names the database ${name}, which is not there`)
+  }
+}
+
+function transactionsOf(
+  { coordinator }: RelayOptions,
+  source: string,
+  checks: ReadonlyMap<string, pg.Pool>,
+): TransactionsOptions | undefined {
+  if (coordinator?.database !== source) return undefined
+  const { alerts, checkAfterMs = CHECK_AFTER_MS, deadlineMs = DEADLINE_MS } = coordinator
+  return {
+    urls: undefined,
+    checks,
+    checkAfterMs,
+    deadlineMs,
+    alerts: alerts && { everyAttempts: ALERT_EVERY, ...alerts },
+  }
+}
+
+/** Questions to databases have connections of their own: one may wait for an open transaction. */
+function openChecks(
+  { coordinator }: RelayOptions,
+  databases: Readonly<Record<string, SessionConfig>>,
+  log: Logger,
+): ReadonlyMap<string, pg.Pool> {
+  return new Map(
+    Object.entries(coordinator?.checks ?? {}).map(([name, database]) => {
+      const pool = new pg.Pool({ ...databases[database], max: CHECK_CONNECTIONS, query_timeout: DEADLINE_MS })
+      pool.on('error', (error) => log.warn({ database, error: error.message }, 'an idle connection was lost'))
+      pool.on('connect', (client) => client.on('error', () => undefined))
+      return [name, pool]
+    }),
+  )
 }
 
 function openDestinations(options: RelayOptions, broker: Broker | undefined): ReadonlyMap<string, Destination> {

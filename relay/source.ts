@@ -10,6 +10,7 @@ import { refreshBacklog } from './observe/backlog.ts'
 import type { Metrics } from './observe/metrics.ts'
 import { OwnedShards } from './publisher/owned-shards.ts'
 import { DISPATCHER_OPTIONS, openSession, READER_OPTIONS, type SessionConfig } from './sessions.ts'
+import { serveTransactions, type Transactions, type TransactionsOptions } from './transactions.ts'
 
 /** One source database and everything that serves it. */
 export interface SourceOptions {
@@ -27,6 +28,8 @@ export interface SourceOptions {
   readonly retentionMs: number
   readonly inFlightMax: number
   readonly pollMs: { readonly min: number; readonly max: number }
+  /** For the database that holds global transactions. */
+  readonly transactions?: TransactionsOptions | undefined
 }
 
 /** What is known of a source without asking it. */
@@ -39,6 +42,8 @@ export interface SourceHealth {
   /** Why it does not take part at the moment. */
   readonly problem: string | undefined
   readonly shards: readonly number[]
+  /** How many global transactions it has in hand; undefined: they are not in this database. */
+  readonly transactions?: number | undefined
 }
 
 /** A source that is being served. */
@@ -48,6 +53,8 @@ export interface Source {
   refreshMetrics(): Promise<void>
   /** Resolves when it takes part for the first time, or is stopped before that. */
   readonly ready: Promise<void>
+  /** The global transactions in this database, if they are in this one. */
+  readonly transactions: Transactions | undefined
   /** Drains, gives everything back, and ends; resolves to whether everything in flight was settled. */
   stop(drainMs: number): Promise<void>
 }
@@ -77,6 +84,7 @@ export function serveSource(options: SourceOptions): Source {
         onNotify() {
           dispatcher.wake()
           shards?.wake()
+          transactions?.wake()
         },
         onShards(table, relays) {
           onReadOk()
@@ -87,6 +95,7 @@ export function serveSource(options: SourceOptions): Source {
       const openReader = () => openSession(options.database, relay, READER_OPTIONS, () => undefined)
       shards = new OwnedShards({ ...options, relay, pool, openReader, drainMs: options.leaseMs, onRead: onReadOk })
       dispatcher.wake()
+      transactions?.wake()
     },
     async onLost() {
       metrics.leaseLost.inc({ source })
@@ -97,8 +106,14 @@ export function serveSource(options: SourceOptions): Source {
 
   const dispatcher = startDispatcher({ ...options, pool, relayId, onReadOk })
   const housekeeping = startHousekeeping({ ...options, pool, relayId })
+  const transactionPool = options.transactions && openPool(options)
+  const transactions =
+    options.transactions &&
+    transactionPool &&
+    serveTransactions({ ...options, ...options.transactions, pool: transactionPool, relayId })
 
   return {
+    transactions,
     ready: attendance.begun,
     health: () => ({
       source,
@@ -106,16 +121,18 @@ export function serveSource(options: SourceOptions): Source {
       readAgeMs: readAt === undefined ? undefined : performance.now() - readAt,
       problem: attendance.problem,
       shards: shards?.numbers ?? [],
+      ...(transactions && { transactions: transactions.held }),
     }),
     async refreshMetrics() {
       if (readAt !== undefined) metrics.readAge.set({ source }, (performance.now() - readAt) / 1000)
       await refreshBacklog(pool, source, metrics)
+      await transactions?.refreshMetrics()
     },
     async stop(drainMs) {
-      await Promise.all([shards?.close(drainMs), dispatcher.stop({ drainMs })])
+      await Promise.all([shards?.close(drainMs), dispatcher.stop({ drainMs }), transactions?.stop({ drainMs })])
       await housekeeping.stop()
       await attendance.leave()
-      await pool.end()
+      await Promise.all([pool.end(), transactionPool?.end()])
     },
   }
 }

@@ -205,9 +205,15 @@ function decidePrepare({ mode, digest }: NewTransaction, state: TransactionState
 }
 
 function decideSubmit({ mode, digest, content }: SubmitRequest, state: TransactionState | undefined): Decision {
-  if (state !== undefined) return decide({ kind: 'submit', mode, digest }, subjectOf(state))
+  if (state !== undefined) {
+    const said = digest !== undefined && { digest }
+    return decide({ kind: 'submit', mode: mode ?? state.mode, ...said }, subjectOf(state))
+  }
   if (content === undefined) return { kind: 'not-found' }
-  return decide({ kind: 'submit', mode, digest }, { status: 'none', runBy: content.runBy })
+  return decide(
+    { kind: 'submit', mode: content.mode, digest: content.digest },
+    { status: 'none', runBy: content.runBy },
+  )
 }
 
 function decideAbort({ reason }: AbortRequest, state: TransactionState | undefined): Decision {

@@ -1,7 +1,12 @@
+import { ENVELOPE, OP_HEADER } from 'postcommit/protocol'
 import type { BackOff } from '../engine/outcome.ts'
+import type { BranchAnswer } from './branch-call.ts'
 import type { Delivery, Destination } from './destination.ts'
 
-/** Thrown by a {@link Handler} to say that it will never take this message: it is dead at once. */
+/**
+ * Thrown by a {@link Handler} to say that it will never take this message: it is dead at once. From a branch of a saga
+ * it is a Failure: the saga is undone.
+ */
 export class Refuse extends Error {
   override readonly name = 'Refuse'
 }
@@ -27,30 +32,68 @@ export interface HandlerOptions {
 /** A function as a destination. */
 export function createHandlerDestination(name: string, handle: Handler, options: HandlerOptions = {}): Destination {
   const { concurrency = 32, timeoutMs = 25_000, attemptsMax = Number.POSITIVE_INFINITY } = options
+
+  async function run(delivery: Delivery, limitMs: number, stopping: AbortSignal): Promise<void> {
+    const abort = new AbortController()
+    const late = new Promise<never>((_, reject) => {
+      abort.signal.addEventListener('abort', () => reject(new Error(`no result within ${limitMs} ms`)))
+    })
+    const giveUp = (): void => abort.abort()
+    const timer = setTimeout(giveUp, limitMs)
+    stopping.addEventListener('abort', giveUp)
+    try {
+      await Promise.race([handle(delivery, abort.signal), late])
+    } finally {
+      clearTimeout(timer)
+      stopping.removeEventListener('abort', giveUp)
+    }
+  }
+
   return {
     name,
     concurrency,
     attemptsMax,
     backOff: options.backOff ?? { baseMs: 1000, capMs: 300_000 },
     async deliver(delivery, stopping) {
-      const abort = new AbortController()
-      const late = new Promise<never>((_, reject) => {
-        abort.signal.addEventListener('abort', () => reject(new Error(`no result within ${timeoutMs} ms`)))
-      })
-      const giveUp = (): void => abort.abort()
-      const timer = setTimeout(giveUp, timeoutMs)
-      stopping.addEventListener('abort', giveUp)
       try {
-        await Promise.race([handle(delivery, abort.signal), late])
+        await run(delivery, timeoutMs, stopping)
         return { kind: 'confirmed' }
       } catch (error) {
-        const text = error instanceof Error ? error.message : String(error)
+        const text = textOf(error)
         return error instanceof Refuse ? { kind: 'refused', error: text } : { kind: 'failed', error: text }
-      } finally {
-        clearTimeout(timer)
-        stopping.removeEventListener('abort', giveUp)
+      }
+    },
+    async call({ gid, branch, number, op, target, key, content, headers, attempt, ...call }, stopping) {
+      const named = { [ENVELOPE.gid]: gid, [ENVELOPE.branch]: branch, [OP_HEADER]: op }
+      const delivery: Delivery = {
+        source: '',
+        gid,
+        branch: number,
+        destination: name,
+        target,
+        key,
+        content: content ?? '',
+        headers: { ...headers, ...named },
+        attempt,
+      }
+      try {
+        await run(delivery, call.timeoutMs ?? timeoutMs, stopping)
+        return answered(200)
+      } catch (error) {
+        // As over HTTP: a Failure is a decision, and anything else is not.
+        return error instanceof Refuse
+          ? answered(409, textOf(error))
+          : { kind: 'unanswered', result: 'failed', error: textOf(error) }
       }
     },
     close: async () => undefined,
   }
+}
+
+function answered(status: number, text = ''): BranchAnswer {
+  return { kind: 'answered', status, body: Buffer.from(text) }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

@@ -14,6 +14,7 @@ import { type Dispatcher, Pool } from 'undici'
 import { readHttpAnswer, readHttpFailure } from '../engine/http-outcome.ts'
 import type { BackOff, Outcome } from '../engine/outcome.ts'
 import type { Delivery, Destination } from './destination.ts'
+import { callOverHttp } from './http-call.ts'
 
 /** An HTTP service that is called. */
 export interface HttpDestinationOptions {
@@ -101,6 +102,8 @@ export function createHttpDestination(name: string, options: HttpDestinationOpti
         stopping.removeEventListener('abort', end)
       }
     },
+    call: (call, stopping) =>
+      callOverHttp({ pool, keys, timeoutMs, path: () => base.pathname + parsePath(call.target) }, call, stopping),
     close: () => pool.destroy(),
   }
 }

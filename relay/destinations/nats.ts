@@ -1,10 +1,13 @@
-import { messageId, NATS_DESTINATION } from 'postcommit/protocol'
+import { messageId, NATS_DESTINATION, OP_HEADER } from 'postcommit/protocol'
 import type { Broker } from '../broker/broker.ts'
 import type { BackOff, Outcome } from '../engine/outcome.ts'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
+import type { BranchAnswer } from './branch-call.ts'
 import type { Destination } from './destination.ts'
 
 const UNAVAILABLE_MS = 1000
+/** The name of the branch; its number is in the header of every message. */
+const BRANCH_HEADER = 'postcommit-branch-name'
 
 /** The broker as a destination: for delayed messages, and for messages set aside from the log. */
 export function createNatsDestination(broker: Broker, concurrency: number, backOff: BackOff): Destination {
@@ -26,7 +29,35 @@ export function createNatsDestination(broker: Broker, concurrency: number, backO
         }
         broker.publish(message, (verdict) => resolve(outcomeOf(verdict, delivery.target)))
       }),
+    call: (call) =>
+      new Promise((resolve) => {
+        const { gid, branch, number, op, target, key, content = '', headers } = call
+        const message = {
+          messageId: messageId(gid, number),
+          gid,
+          branch: number,
+          subject: target,
+          key,
+          content,
+          headers: JSON.stringify({ ...headers, [BRANCH_HEADER]: branch, [OP_HEADER]: op }),
+        }
+        broker.publish(message, (verdict) => resolve(answerOf(verdict, target)))
+      }),
     close: async () => undefined,
+  }
+}
+
+/** The acknowledgement of a stream as an answer: it has the message, which is all that a publish can be asked for. */
+function answerOf(verdict: PublishVerdict, subject: string): BranchAnswer {
+  switch (verdict.kind) {
+    case 'acked':
+      return { kind: 'answered', status: 200, body: Buffer.alloc(0) }
+    case 'refused':
+      return { kind: 'impossible', error: verdict.error }
+    case 'no-stream':
+      return { kind: 'impossible', error: `no stream takes ${subject}` }
+    case 'outage':
+      return { kind: 'unanswered', result: 'away', error: verdict.error }
   }
 }
 

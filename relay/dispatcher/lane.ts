@@ -1,7 +1,8 @@
 import type { Logger } from 'pino'
 import { failpoint } from 'postcommit/protocol'
 import type { Delivery, Destination } from '../destinations/destination.ts'
-import { Breaker, type BreakerState, type CallResult } from '../engine/breaker.ts'
+import { Slots } from '../destinations/slots.ts'
+import type { BreakerState, CallResult } from '../engine/breaker.ts'
 import { errorText } from '../engine/error-text.ts'
 import type { Outcome } from '../engine/outcome.ts'
 import type { RetryPolicy } from '../engine/settle.ts'
@@ -23,49 +24,31 @@ export class Lane {
   readonly policy: RetryPolicy
   readonly #destination: Destination
   readonly #options: LaneOptions
-  readonly #breaker = new Breaker()
-  #shown: BreakerState | undefined
-  #running = 0
-  #probing = 0
+  readonly #slots: Slots
 
   constructor(destination: Destination, options: LaneOptions) {
     this.#destination = destination
     this.#options = options
     this.policy = { attemptsMax: destination.attemptsMax, backOff: destination.backOff }
-    this.#show()
+    this.#slots = new Slots(destination.concurrency, (state, before) => this.#show(state, before))
   }
 
   /** How many deliveries may be started now. */
   free(nowMs: number): number {
-    const slots = this.#destination.concurrency - this.#running
-    const allowed = this.#breaker.allow(slots, nowMs)
-    this.#show()
-    return Math.max(0, this.#breaker.state === 'half-open' ? allowed - this.#probing : allowed)
+    return this.#slots.free(nowMs)
   }
 
   /** When its breaker lets a call through again: milliseconds from now; Infinity if it is not open. */
   reopensInMs(nowMs: number): number {
-    return this.#breaker.reopensInMs(nowMs)
+    return this.#slots.reopensInMs(nowMs)
   }
 
   /** Makes one attempt. Never rejects: what goes wrong here is an outcome too. */
   async deliver(row: ClaimedDelivery, signal: AbortSignal): Promise<Outcome> {
-    const probe = this.#breaker.state === 'half-open' ? 1 : 0
-    const { openings } = this.#breaker
-    this.#running += 1
-    this.#probing += probe
-    try {
-      const outcome = await this.#attempt(row, signal)
-      // A call from before the breaker opened tells what was known then, and must not pass for the probe.
-      if (openings === this.#breaker.openings) {
-        this.#breaker.record(resultOf(outcome), performance.now(), Math.random())
-        this.#show()
-      }
-      return outcome
-    } finally {
-      this.#running -= 1
-      this.#probing -= probe
-    }
+    const slot = this.#slots.take()
+    const outcome = await this.#attempt(row, signal)
+    slot.free(resultOf(outcome))
+    return outcome
   }
 
   async #attempt(row: ClaimedDelivery, signal: AbortSignal): Promise<Outcome> {
@@ -88,15 +71,12 @@ export class Lane {
     }
   }
 
-  #show(): void {
-    const { state } = this.#breaker
-    if (state === this.#shown) return
+  #show(state: BreakerState, before: BreakerState | undefined): void {
     const { source, metrics, log } = this.#options
     const destination = this.#destination.name
     metrics.breaker.set({ source, destination }, GAUGE[state])
     if (state === 'open') log.warn({ source, destination }, 'a destination is away; it is called again later')
-    if (state === 'closed' && this.#shown !== undefined) log.info({ source, destination }, 'a destination is back')
-    this.#shown = state
+    if (state === 'closed' && before !== undefined) log.info({ source, destination }, 'a destination is back')
   }
 }
 

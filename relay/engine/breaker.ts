@@ -8,6 +8,7 @@ const WINDOW_MS = 30_000
 const CALLS_MIN = 20
 const AWAY_IN_A_ROW = 5
 const OPEN_FIRST_MS = 1000
+/** The longest pause before a destination that is away is tried again, unless said otherwise. */
 const OPEN_CAP_MS = 60_000
 
 /**
@@ -28,6 +29,12 @@ export class Breaker {
   #openings = 0
   #openMs = OPEN_FIRST_MS
   #openUntil = 0
+  readonly #openCapMs: number
+
+  /** @param openCapMs - the longest pause before the next probe */
+  constructor(openCapMs: number = OPEN_CAP_MS) {
+    this.#openCapMs = openCapMs
+  }
 
   get state(): BreakerState {
     return this.#state
@@ -97,7 +104,7 @@ export class Breaker {
     this.#state = 'open'
     this.#openings += 1
     this.#openUntil = nowMs + this.#openMs * (0.5 + random / 2)
-    this.#openMs = Math.min(OPEN_CAP_MS, this.#openMs * 2)
+    this.#openMs = Math.min(this.#openCapMs, this.#openMs * 2)
   }
 
   #close(): void {

@@ -20,13 +20,27 @@ export interface Metrics {
   readonly fencedWrites: Counter<'source'>
   readonly readAge: Gauge<'source'>
   readonly natsConnected: Gauge
+  readonly branchCalls: Counter<'source' | 'destination' | 'outcome'>
+  readonly backQueries: Counter<'source' | 'destination' | 'verdict'>
+  readonly transactionsEnded: Counter<'source' | 'mode' | 'status'>
+  readonly transactionSeconds: Histogram<'source' | 'mode'>
+  readonly transactionsPending: Gauge<'source' | 'status'>
+  readonly transactionsInDoubt: Gauge<'source'>
+  readonly transactionsOldestAge: Gauge<'source'>
 }
 
 /** A fresh registry with every instrument; one a relay. */
 export function createMetrics(): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  return { registry, ...publishing(registry), ...delivering(registry), ...waiting(registry), ...belonging(registry) }
+  return {
+    registry,
+    ...publishing(registry),
+    ...delivering(registry),
+    ...waiting(registry),
+    ...coordinating(registry),
+    ...belonging(registry),
+  }
 }
 
 /** What happens to messages of the log. */
@@ -100,6 +114,56 @@ function waiting(registry: Registry) {
       name: 'postcommit_dead',
       help: 'Dead letters that wait for a person.',
       labelNames: ['source', 'destination'] as const,
+      registers,
+    }),
+  }
+}
+
+/** What happens to global transactions, and what of them waits. */
+function coordinating(registry: Registry) {
+  const registers = [registry]
+  return {
+    branchCalls: new Counter({
+      name: 'postcommit_branch_calls_total',
+      help: 'Calls of branches, by outcome: done, failure, ongoing, retry, unavailable. Addresses count as `url`.',
+      labelNames: ['source', 'destination', 'outcome'] as const,
+      registers,
+    }),
+    backQueries: new Counter({
+      name: 'postcommit_back_queries_total',
+      help: 'Questions about prepared messages, by verdict: committed, aborted, in_progress, unknown, unreachable.',
+      labelNames: ['source', 'destination', 'verdict'] as const,
+      registers,
+    }),
+    transactionsEnded: new Counter({
+      name: 'postcommit_transactions_ended_total',
+      help: 'Global transactions that this relay brought to their end, by status.',
+      labelNames: ['source', 'mode', 'status'] as const,
+      registers,
+    }),
+    transactionSeconds: new Histogram({
+      name: 'postcommit_transaction_seconds',
+      help: 'From handing in a global transaction to its end, by the clock of the database.',
+      labelNames: ['source', 'mode'] as const,
+      buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600],
+      registers,
+    }),
+    transactionsPending: new Gauge({
+      name: 'postcommit_transactions_pending',
+      help: 'Global transactions that have not ended; counted to 100000 at most for each status.',
+      labelNames: ['source', 'status'] as const,
+      registers,
+    }),
+    transactionsInDoubt: new Gauge({
+      name: 'postcommit_transactions_in_doubt',
+      help: 'Prepared messages whose sender has answered without deciding.',
+      labelNames: ['source'] as const,
+      registers,
+    }),
+    transactionsOldestAge: new Gauge({
+      name: 'postcommit_transactions_oldest_age_seconds',
+      help: 'Age of the oldest global transaction that has not ended; 0 if there is none.',
+      labelNames: ['source'] as const,
       registers,
     }),
   }

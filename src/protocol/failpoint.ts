@@ -16,6 +16,13 @@ export const FAILPOINTS = [
   'dispatcher.after_claim',
   'dispatcher.after_response',
   'dispatcher.after_record',
+  'coordinator.after_claim',
+  'coordinator.before_call',
+  'coordinator.after_response',
+  'coordinator.after_record',
+  'back_query.after_claim',
+  'back_query.after_answer',
+  'back_query.after_record',
   'consumer.before_commit',
   'consumer.after_commit',
 ] as const

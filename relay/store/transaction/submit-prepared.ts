@@ -6,9 +6,9 @@ import type { ClaimedTransaction, TransactionClaim, TransactionKey } from './tra
 
 /** The submission of a transaction that was prepared. */
 export interface Submission extends TransactionKey {
-  readonly mode: Mode
-  /** SHA-256 of what is submitted: it must be what was prepared. */
-  readonly digest: string
+  readonly mode: Mode | undefined
+  /** SHA-256 of what is submitted: it must be what was prepared. Undefined: whatever that was. */
+  readonly digest: string | undefined
   /** What only the submission says; undefined keeps what was prepared. */
   readonly options?: string | undefined
   readonly customData?: string | undefined
@@ -56,8 +56,8 @@ export async function submitPrepared(
   from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::float8[], $8::uuid[],
     $9::bigint[], $10::text[]) with ordinality
     as r (tenant, gid, digest, options, custom_data, deadline_in_ms, due_in_ms, lease_token, lease_owner, mode, n)
-  where t.tenant = r.tenant and t.gid = r.gid and t.status = 'prepared' and t.digest = r.digest
-    and t.mode = r.mode
+  where t.tenant = r.tenant and t.gid = r.gid and t.status = 'prepared' and t.digest = coalesce(r.digest, t.digest)
+    and t.mode = coalesce(r.mode, t.mode)
   returning t.*, r.n
 ), marked as (
   update postcommit.branch b set status = 'succeed', updated_at = clock_timestamp(), finished_at = clock_timestamp()
@@ -70,14 +70,14 @@ order by t.n, b.place`,
     values: [
       column(({ tenant }) => tenant),
       column(({ gid }) => gid),
-      column(({ digest }) => digest),
+      column(({ digest }) => digest ?? null),
       column(({ options }) => options ?? null),
       column(({ customData }) => customData ?? null),
       column(({ deadlineInMs }) => deadlineInMs ?? null),
       column(({ dueInMs, claim }) => claim?.leaseMs ?? dueInMs),
       column(({ claim }) => claim?.token ?? null),
       column(({ claim }) => claim?.relay ?? null),
-      column(({ mode }) => mode),
+      column(({ mode }) => mode ?? null),
     ],
   })
   const placeOf = new Map(rows.map(({ id, n }) => [id, n]))

@@ -1,0 +1,28 @@
+import type { Broker } from '../broker/broker.ts'
+import { readStoredTarget } from '../coordinator/stored-target.ts'
+import { readVerdict } from '../engine/read-verdict.ts'
+import { type Asker, questionAbout } from './asker.ts'
+
+const TIMEOUT_MS = 2000
+const CONCURRENCY = 64
+
+/** Asks whoever answers on a subject: a request of core NATS, with the question as its text and the verdict as its answer. */
+export function askOverNats(broker: Broker): Asker {
+  return {
+    concurrency: CONCURRENCY,
+    async ask(row) {
+      const route = readStoredTarget(row.checkTarget ?? '')
+      if (route.kind !== 'named') return 'unknown'
+      if (!broker.connected) return 'unreachable'
+      const question = questionAbout(row)
+      try {
+        const connection = await broker.connection()
+        const answer = await connection.request(route.target, JSON.stringify(question), { timeout: TIMEOUT_MS })
+        return readVerdict({ status: 200, text: answer.string() }, question)
+      } catch {
+        // No responders, or no answer in time.
+        return 'unreachable'
+      }
+    },
+  }
+}

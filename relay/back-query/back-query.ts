@@ -1,0 +1,263 @@
+import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
+import type pg from 'pg'
+import type { Logger } from 'pino'
+import { failpoint } from 'postcommit/protocol'
+import { transactionOf } from '../coordinator/model.ts'
+import { Recorder } from '../coordinator/recorder.ts'
+import { reasonText } from '../coordinator/work.ts'
+import { Slots } from '../destinations/slots.ts'
+import { type CheckOutcome, recordVerdict } from '../engine/transaction/record-verdict.ts'
+import type { Message } from '../engine/transaction/transaction.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import { type CheckSlots, claimChecks } from '../store/transaction/claim-checks.ts'
+import type { Progress } from '../store/transaction/record-progress.ts'
+import { releaseTransactions } from '../store/transaction/release-transactions.ts'
+import { selectCheckDestinations } from '../store/transaction/select-check-destinations.ts'
+import type { ClaimedTransaction } from '../store/transaction/transaction-row.ts'
+import { WakeSignal } from '../wake-signal.ts'
+import type { Asker } from './asker.ts'
+
+/** What the back-query loop works with. */
+export interface BackQueryOptions {
+  readonly source: string
+  /** Its sessions need DISPATCHER_OPTIONS. */
+  readonly pool: pg.Pool
+  /** The id under which messages are claimed; undefined while this relay does not take part. */
+  readonly relayId: () => string | undefined
+  /** Who answers under a name; undefined: nobody that this relay knows. */
+  readonly asker: (destination: string) => Asker | undefined
+  readonly metrics: Metrics
+  readonly log: Logger
+  readonly claimLeaseMs: number
+  readonly pollMs: { readonly min: number; readonly max: number }
+  /** A message is submitted by its verdict, and still claimed since `heldMs`: to be carried out. */
+  readonly onCommitted: (row: ClaimedTransaction, token: string, heldMs: number) => void
+  /** A message was decided, and its claim is over. */
+  readonly onDecided: (row: ClaimedTransaction, status: 'submitted' | 'failed', reason: string | undefined) => void
+  /** What nobody is asked about, claimed because its deadline has come. */
+  readonly onDeadline: (row: ClaimedTransaction, token: string) => void
+}
+
+interface Lane {
+  readonly asker: Asker
+  readonly slots: Slots
+  /** Claimed and not asked about yet. */
+  readonly waiting: { readonly row: ClaimedTransaction; readonly token: string }[]
+}
+
+/** How many are claimed for every free place: a claim takes as long as several questions. */
+const CLAIMS_PER_SLOT = 4
+const DEADLINES_MAX = 100
+/** A service is found again soon after its return, and one question in two seconds costs nothing. */
+const PROBE_MS = 2000
+const GAP_MS = 2
+const ERROR_PAUSE_MS = { first: 50, cap: 2000 }
+const LAST_WRITES_MS = 2000
+
+/**
+ * Asks what became of messages that were announced and neither submitted nor given up in time. Only a verdict decides.
+ * Each destination has places of its own and a breaker: however many messages wait for a service that is away, no more
+ * than one question is put to it at a time, and none of its messages is even claimed.
+ */
+export class BackQueryLoop {
+  readonly #options: BackQueryOptions
+  readonly #signal = new WakeSignal()
+  readonly #recorder: Recorder
+  readonly #lanes = new Map<string, Lane>()
+  readonly #aborter = new AbortController()
+  readonly #claims = new Map<string, string>()
+  readonly #ended: Promise<void>
+  #asking = 0
+  #stopping = false
+
+  constructor(options: BackQueryOptions) {
+    this.#options = options
+    this.#recorder = new Recorder(options)
+    // One listener for every question under way.
+    setMaxListeners(0, this.#aborter.signal)
+    this.#ended = this.#run()
+  }
+
+  /** Looks for due questions now. */
+  wake(): void {
+    this.#signal.call()
+  }
+
+  /** Asks nothing more, writes what was answered, and gives back the rest. */
+  async stop({ drainMs }: { readonly drainMs: number }): Promise<void> {
+    const deadline = performance.now() + drainMs
+    this.#stopping = true
+    this.#signal.call()
+    for (const lane of this.#lanes.values()) lane.waiting.splice(0)
+    while (this.#asking > 0 && performance.now() < deadline) await this.#signal.wait(20)
+    this.#aborter.abort()
+    const left = [...this.#claims].map(([id, token]) => ({ id, token }))
+    const release = left.length === 0 ? undefined : releaseTransactions(this.#options.pool, left)
+    await Promise.race([
+      Promise.all([this.#ended, release]).catch(() => undefined),
+      new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS).unref()),
+    ])
+  }
+
+  async #run(): Promise<void> {
+    const { source, log, relayId, pollMs } = this.#options
+    let errorPauseMs = ERROR_PAUSE_MS.first
+    while (!this.#stopping) {
+      const relay = relayId()
+      if (relay === undefined) {
+        await this.#signal.wait(pollMs.max)
+        continue
+      }
+      try {
+        const idleMs = await this.#claim(relay)
+        errorPauseMs = ERROR_PAUSE_MS.first
+        await this.#signal.wait(idleMs)
+      } catch (error) {
+        log.warn({ source, error: error instanceof Error ? error.message : String(error) }, 'cannot claim questions')
+        await this.#signal.wait(errorPauseMs)
+        errorPauseMs = Math.min(ERROR_PAUSE_MS.cap, errorPauseMs * 2)
+      }
+    }
+  }
+
+  /** Claims what can be asked now; resolves to how long there is nothing to do, milliseconds. */
+  async #claim(relay: string): Promise<number> {
+    const { pool, claimLeaseMs: leaseMs, pollMs, onDeadline } = this.#options
+    const due = await selectCheckDestinations(pool)
+    const slots = due.flatMap(({ destination, dueInMs }): CheckSlots[] => {
+      const free = dueInMs <= 0 ? this.#free(destination) : 0
+      return free > 0 ? [{ destination, free }] : []
+    })
+    let idleMs = pollMs.max
+    for (const { destination, dueInMs } of due) {
+      if (dueInMs > 0) idleMs = Math.min(idleMs, dueInMs)
+      else if (!slots.some((slot) => slot.destination === destination)) {
+        const reopensInMs = this.#lanes.get(destination)?.slots.reopensInMs(performance.now()) ?? pollMs.max
+        idleMs = Math.min(idleMs, reopensInMs)
+      }
+    }
+    if (slots.length === 0) return Math.max(GAP_MS, Math.ceil(idleMs))
+    const token = randomUUID()
+    const claimed = await claimChecks(pool, { relay, token, leaseMs }, slots)
+    if (claimed.length > 0) failpoint('back_query.after_claim')
+    for (const row of claimed) {
+      if (row.checkDestination === '') onDeadline(row, token)
+      else {
+        this.#claims.set(row.id, token)
+        this.#lane(row.checkDestination)?.waiting.push({ row, token })
+      }
+    }
+    for (const { destination } of slots) this.#pump(this.#lanes.get(destination))
+    return claimed.length === 0 ? Math.max(GAP_MS, Math.ceil(idleMs)) : GAP_MS
+  }
+
+  #free(destination: string): number {
+    if (destination === '') return DEADLINES_MAX
+    const lane = this.#lane(destination)
+    if (lane === undefined) return 0
+    const free = lane.slots.free(performance.now())
+    // A probe is one question; the rest stays where it costs nothing.
+    if (free <= 1) return lane.waiting.length === 0 ? free : 0
+    return Math.max(0, free * CLAIMS_PER_SLOT - lane.waiting.length)
+  }
+
+  #lane(destination: string): Lane | undefined {
+    const known = this.#lanes.get(destination)
+    if (known !== undefined) return known
+    const asker = this.#options.asker(destination)
+    if (asker === undefined) return undefined
+    const { source, log } = this.#options
+    const slots = new Slots(
+      asker.concurrency,
+      (state) => {
+        if (state !== 'open') return
+        log.warn({ source, destination }, 'nobody answers what became of prepared messages; asked again later')
+      },
+      PROBE_MS,
+    )
+    const lane: Lane = { asker, slots, waiting: [] }
+    this.#lanes.set(destination, lane)
+    return lane
+  }
+
+  #pump(lane: Lane | undefined): void {
+    if (lane === undefined || this.#stopping) return
+    while (lane.waiting.length > 0 && lane.slots.free(performance.now()) > 0) {
+      const next = lane.waiting.shift()
+      if (next !== undefined) void this.#ask(lane, next.row, next.token)
+    }
+    if (lane.waiting.length === 0 || !Number.isFinite(lane.slots.reopensInMs(performance.now()))) return
+    // The service went away meanwhile: these go back, as if they had never been claimed.
+    const back = lane.waiting.splice(0).map(({ row, token }) => ({ id: row.id, token }))
+    for (const { id } of back) this.#claims.delete(id)
+    releaseTransactions(this.#options.pool, back).catch(() => undefined)
+  }
+
+  async #ask(lane: Lane, row: ClaimedTransaction, token: string): Promise<void> {
+    const { source, metrics } = this.#options
+    const askedAt = performance.now()
+    const slot = lane.slots.take()
+    this.#asking += 1
+    try {
+      const outcome = await lane.asker.ask(row, this.#aborter.signal).catch((): CheckOutcome => 'unreachable')
+      if (this.#aborter.signal.aborted) return
+      failpoint('back_query.after_answer')
+      slot.free(outcome === 'unreachable' ? 'away' : 'ok')
+      const destination = row.checkDestination.includes('://') ? 'url' : row.checkDestination
+      metrics.backQueries.inc({ source, destination, verdict: outcome })
+      this.#pump(lane)
+      await this.#record(row, token, outcome, askedAt)
+    } finally {
+      slot.free()
+      this.#claims.delete(row.id)
+      this.#asking -= 1
+      this.#signal.call()
+    }
+  }
+
+  async #record(row: ClaimedTransaction, token: string, outcome: CheckOutcome, askedAt: number): Promise<void> {
+    const { claimLeaseMs, log, source, onCommitted, onDecided } = this.#options
+    const message = transactionOf(row)
+    const tookMs = performance.now() - askedAt
+    const nowMs = row.nowMs + tookMs
+    const isStillOurs = () => performance.now() - askedAt < claimLeaseMs - 1000 && !this.#aborter.signal.aborted
+    if (message.mode !== 'msg') {
+      await this.#recorder.write(this.#progress(row, token, { dueAtMs: nowMs + message.backOff.capMs }), isStillOurs)
+      return
+    }
+    const change = recordVerdict(message satisfies Message, outcome, row.asked, nowMs, Math.random())
+    switch (change.kind) {
+      case 'late':
+        log.error({ source, gid: row.gid, alarm: change.alarm }, 'a verdict contradicts what was decided')
+        return
+      case 'undecided': {
+        const { checks: asked, dueAtMs, inDoubt } = change
+        const event = outcome === 'unreachable' ? undefined : 'asked'
+        const entry = { source, gid: row.gid, verdict: outcome, asked }
+        if (inDoubt && asked > row.asked) log.warn(entry, 'a prepared message is in doubt')
+        const progress = this.#progress(row, token, { dueAtMs, asked, error: outcome, event, durationMs: tookMs })
+        await this.#recorder.write(progress, isStillOurs)
+        failpoint('back_query.after_record')
+        return
+      }
+      case 'decided': {
+        const to = change.transition.to === 'submitted' ? 'submitted' : 'failed'
+        const reason = 'reason' in change.transition ? reasonText(change.transition.reason) : undefined
+        // A keyed one has to ask again whether it is its turn.
+        const goesOn = to === 'submitted' && row.key === null
+        const due = to === 'submitted' && !goesOn ? { dueAtMs: nowMs } : {}
+        const progress = this.#progress(row, token, { to, ...due, rollbackReason: reason })
+        if (!(await this.#recorder.write(progress, isStillOurs))) return
+        failpoint('back_query.after_record')
+        if (goesOn) onCommitted({ ...row, status: to }, token, tookMs)
+        else onDecided(row, to, reason)
+      }
+    }
+  }
+
+  #progress(row: ClaimedTransaction, token: string, given: Partial<Progress>): Progress {
+    const { id, opCount, seq, asked } = row
+    return { id, token, from: 'prepared', opCount, to: 'prepared', seq, asked, operations: [], ...given }
+  }
+}

@@ -1,0 +1,112 @@
+import { setMaxListeners } from 'node:events'
+import { failpoint } from 'postcommit/protocol'
+import type { BranchAnswer, BranchCall, Dialect } from '../destinations/branch-call.ts'
+import { readBranchAnswer, readLenientAnswer } from '../engine/branch-answer.ts'
+import { errorText } from '../engine/error-text.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import type { Lanes } from './lanes.ts'
+import type { StartedCall } from './running-transaction.ts'
+import { readStoredOptions } from './stored-options.ts'
+import { laneOf } from './stored-target.ts'
+import type { EndedCall } from './work.ts'
+
+/** What branches are called with. */
+export interface BranchCallerOptions {
+  readonly source: string
+  readonly lanes: Lanes
+  readonly metrics: Metrics
+}
+
+/** Calls branches at their destinations and reads their answers. */
+export class BranchCaller {
+  readonly #options: BranchCallerOptions
+  readonly #aborter = new AbortController()
+  #underWay = 0
+
+  constructor(options: BranchCallerOptions) {
+    this.#options = options
+    // One listener for every call under way.
+    setMaxListeners(0, this.#aborter.signal)
+  }
+
+  /** How many calls are under way. */
+  get underWay(): number {
+    return this.#underWay
+  }
+
+  /** Cuts off what is under way. */
+  abort(): void {
+    this.#aborter.abort()
+  }
+
+  /** Makes one call; undefined: it was cut off. Never rejects. */
+  async call(started: StartedCall): Promise<EndedCall | undefined> {
+    if (this.#aborter.signal.aborted) return undefined
+    const startedAt = performance.now()
+    this.#underWay += 1
+    const answer = await this.#make(started).catch(failed)
+    this.#underWay -= 1
+    if (this.#aborter.signal.aborted) return undefined
+    const ended = { ...endedOf(started, answer), durationMs: performance.now() - startedAt }
+    failpoint('coordinator.after_response')
+    this.#count(started, ended)
+    return ended
+  }
+
+  async #make({ row, operation, op, route }: StartedCall): Promise<BranchAnswer> {
+    if (route.kind === 'nobody') return { kind: 'answered', status: 200, body: undefined }
+    const lane = laneOf(route)
+    const destination = lane === undefined ? undefined : this.#options.lanes.destination(lane)
+    if (destination === undefined || (route.kind !== 'named' && route.kind !== 'url')) {
+      return { kind: 'impossible', error: `this relay has no destination for ${operation.target.slice(0, 100)}` }
+    }
+    failpoint('coordinator.before_call')
+    const ofAll = readStoredOptions(row.options)
+    const own = readStoredOptions(operation.options)
+    const call: BranchCall = {
+      gid: row.gid,
+      mode: row.mode,
+      branch: op.branch,
+      number: operation.place + 1,
+      op: op.op,
+      dialect: row.dialect as Dialect,
+      target: route.kind === 'url' ? route.url.href : route.target,
+      key: own.key ?? row.key ?? undefined,
+      content: operation.payload ?? operation.body ?? undefined,
+      headers: { ...ofAll.headers, ...own.headers },
+      attempt: op.attempts + 1,
+      timeoutMs: own.requestTimeoutMs ?? ofAll.requestTimeoutMs,
+    }
+    return await destination.call(call, this.#aborter.signal)
+  }
+
+  #count({ route }: StartedCall, { outcome, isAway }: EndedCall): void {
+    const { source, metrics } = this.#options
+    const destination = route.kind === 'named' ? route.destination : route.kind
+    metrics.branchCalls.inc({ source, destination, outcome: isAway ? 'unavailable' : outcome.kind })
+  }
+}
+
+function endedOf({ row }: StartedCall, answer: BranchAnswer): Omit<EndedCall, 'durationMs'> {
+  switch (answer.kind) {
+    case 'answered': {
+      const { status, body, retryAfterMs } = answer
+      const facts = { status, retryAfterMs, text: () => body?.toString('utf8') ?? '' }
+      const isLenient = row.dialect === 'dtm' && readStoredOptions(row.options).lenient === true
+      const { outcome, result } = isLenient ? readLenientAnswer(facts) : readBranchAnswer(facts)
+      const kept = outcome.kind === 'done' && row.mode !== 'msg' && body !== undefined && body.length > 0
+      return { outcome, isAway: result === 'away', status, ...(kept && { result: body }) }
+    }
+    case 'unanswered': {
+      const outcome = { kind: 'retry', error: errorText(answer.error) } as const
+      return { outcome, isAway: answer.result === 'away' }
+    }
+    case 'impossible':
+      // Perhaps at another relay, or after a change of the configuration: what has been decided is never dropped.
+      return { outcome: { kind: 'retry', error: errorText(answer.error) }, isAway: false }
+  }
+}
+
+function failed(error: unknown): BranchAnswer {
+  return { kind: 'unanswered', result: 'failed', error: error instanceof Error ? error.message : String(error) }
+}

@@ -1,0 +1,297 @@
+import { randomUUID } from 'node:crypto'
+import type pg from 'pg'
+import type { Logger } from 'pino'
+import { failpoint } from 'postcommit/protocol'
+import type { Destination } from '../destinations/destination.ts'
+import type { Op } from '../engine/transaction/op.ts'
+import { isFinal } from '../engine/transaction/transaction.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import { claimTransactions } from '../store/transaction/claim-transactions.ts'
+import { expediteHeads, type OrderedKey } from '../store/transaction/expedite-heads.ts'
+import { fanOutBranch } from '../store/transaction/fan-out-branch.ts'
+import type { NewTransaction } from '../store/transaction/insert-transactions.ts'
+import { releaseTransactions } from '../store/transaction/release-transactions.ts'
+import { selectClock } from '../store/transaction/select-clock.ts'
+import { selectNextTransactionDue } from '../store/transaction/select-next-transaction-due.ts'
+import { selectOperations } from '../store/transaction/select-operations.ts'
+import type { ClaimedTransaction, OperationRow, TransactionClaim } from '../store/transaction/transaction-row.ts'
+import { WakeSignal } from '../wake-signal.ts'
+import { Alerts, type AlertsOptions } from './alerts.ts'
+import { BranchCaller } from './branch-caller.ts'
+import { claimedFrom } from './claimed-from.ts'
+import { DatabaseClock } from './database-clock.ts'
+import { GroupCommit } from './group-commit.ts'
+import { Lanes } from './lanes.ts'
+import { Recorder } from './recorder.ts'
+import { RunningTransaction } from './running-transaction.ts'
+import { readStoredOptions } from './stored-options.ts'
+import { type Ending, Waiters } from './waiters.ts'
+
+/** What a coordinator works with. */
+export interface CoordinatorOptions {
+  readonly source: string
+  /** Its sessions need DISPATCHER_OPTIONS. */
+  readonly pool: pg.Pool
+  /** The id under which transactions are claimed; undefined while this relay does not take part. */
+  readonly relayId: () => string | undefined
+  readonly destinations: ReadonlyMap<string, Destination>
+  /** What calls addresses; undefined: no address is called. */
+  readonly urls: Destination | undefined
+  readonly metrics: Metrics
+  readonly log: Logger
+  /** How long a claim holds, milliseconds. No call may take longer than half of it. */
+  readonly claimLeaseMs: number
+  readonly pollMs: { readonly min: number; readonly max: number }
+  readonly alerts?: AlertsOptions | undefined
+}
+
+/** A transaction that is handed in and begun with the same statement. */
+export interface FirstCalls {
+  /** To be inserted in place of what was given. */
+  readonly content: NewTransaction
+  /** It was inserted: the calls may go. */
+  confirm(id: string): void
+  /** It was not. */
+  cancel(): void
+}
+
+/** How things stand after something was decided from outside. */
+export interface Decided {
+  readonly status: ClaimedTransaction['status'] | undefined
+  readonly key?: string | null | undefined
+  readonly rollbackReason?: string | null | undefined
+}
+
+/** How many transactions one relay has in hand at most. */
+const HELD_MAX = 2000
+const CLAIM_MAX = 200
+const NEXT_DUE_MIN_MS = 5
+const ERROR_PAUSE_MS = { first: 50, cap: 2000 }
+const LAST_WRITES_MS = 2000
+
+/**
+ * Carries out transactions: claims what is due, or is handed what was just submitted, and runs each until it ends, waits
+ * for its time, or stops being this relay's.
+ */
+export class Coordinator {
+  readonly #options: CoordinatorOptions
+  readonly #signal = new WakeSignal()
+  readonly #clock = new DatabaseClock()
+  readonly #lanes: Lanes
+  readonly #caller: BranchCaller
+  readonly #recorder: Recorder
+  readonly #waiters: Waiters
+  readonly #alerts: Alerts
+  readonly #promotions: GroupCommit<OrderedKey, true>
+  readonly #running = new Set<RunningTransaction>()
+  readonly #ended: Promise<void>
+  #stopping = false
+
+  constructor(options: CoordinatorOptions) {
+    this.#options = options
+    this.#lanes = new Lanes(options)
+    this.#caller = new BranchCaller({ ...options, lanes: this.#lanes })
+    this.#recorder = new Recorder(options)
+    this.#waiters = new Waiters(options.pool)
+    this.#alerts = new Alerts(options)
+    this.#promotions = new GroupCommit({
+      keyOf: ({ tenant, key }) => `${tenant}\0${key}`,
+      refusal: () => new Error('too many lines'),
+      write: async (lines) => {
+        if ((await expediteHeads(options.pool, lines)) > 0) this.#signal.call()
+        return lines.map(() => true as const)
+      },
+    })
+    this.#ended = this.#run()
+  }
+
+  /** How many transactions this relay has in hand. */
+  get held(): number {
+    return this.#running.size
+  }
+
+  /** Looks for due transactions now. */
+  wake(): void {
+    this.#signal.call()
+  }
+
+  /** A claim for what is about to be submitted, so that this relay begins it at once; undefined: it has enough to do. */
+  claim(): TransactionClaim | undefined {
+    const relay = this.#options.relayId()
+    if (relay === undefined || this.#stopping || !this.#clock.isKnown || this.#running.size >= HELD_MAX)
+      return undefined
+    return { relay, token: randomUUID(), leaseMs: this.#options.claimLeaseMs }
+  }
+
+  /** Carries out what was claimed, just now or `heldMs` ago. */
+  take(row: ClaimedTransaction, token: string, heldMs = 0): void {
+    if (heldMs === 0) this.#clock.learn(row.nowMs)
+    if (this.#stopping) {
+      void releaseTransactions(this.#options.pool, [{ id: row.id, token }]).catch(() => undefined)
+      return
+    }
+    const running = this.#open(row, token)
+    this.#running.add(running)
+    running.step()
+  }
+
+  /** Plans what is about to be inserted as submitted, so that its first calls are begun by the insert. */
+  first(content: NewTransaction, claim: TransactionClaim): FirstCalls | undefined {
+    // Whether an earlier one of its key is unsettled is for the database to say.
+    if (content.key !== undefined) return undefined
+    const now = this.#clock.now()
+    const running = this.#open(claimedFrom(content, now), claim.token)
+    const first = running.planFirst()
+    if (first === undefined) return undefined
+    const limits = new Map(first.begun.map((op) => [`${op.branch}\0${op.op}`, op]))
+    const operations = content.operations.map((operation) => {
+      const op = limits.get(`${operation.branch}\0${operation.op}`)
+      if (op === undefined) return operation
+      return { ...operation, startSeq: op.startSeq, leaseMs: (op.leaseUntilMs ?? now) - now }
+    })
+    return {
+      content: { ...content, claim, seq: first.seq, operations },
+      confirm: (id) => {
+        this.#running.add(running)
+        first.confirm(id)
+      },
+      cancel: first.cancel,
+    }
+  }
+
+  /** Waits for the end of a transaction, at most `ms`. */
+  wait(key: { readonly tenant: string; readonly gid: string }, ms: number): Promise<Ending | undefined> {
+    return this.#waiters.wait(key, ms)
+  }
+
+  /** Something was decided from outside: who waits for the end is told, who was held up may go, and what is due is run. */
+  decided(
+    key: { readonly tenant: string; readonly gid: string },
+    { status, key: line, rollbackReason }: Decided,
+  ): void {
+    if (status === undefined) return
+    if (isFinal(status)) this.#waiters.tell(key, { status, rollbackReason: rollbackReason ?? undefined })
+    else this.#signal.call()
+    if (line !== undefined && line !== null) this.promote({ tenant: key.tenant, key: line })
+  }
+
+  /** A keyed transaction has ended, or a follower waits: whoever is at the head of the line may go. */
+  promote(line: OrderedKey): void {
+    this.#promotions.add(line).catch((error: unknown) => {
+      const { source, log } = this.#options
+      log.warn({ source, error: error instanceof Error ? error.message : String(error) }, 'cannot promote a head')
+    })
+  }
+
+  /** Claims nothing more, lets what runs come to a point where it can be left, and gives the rest back. */
+  async stop({ drainMs }: { readonly drainMs: number }): Promise<void> {
+    const deadline = performance.now() + drainMs
+    this.#stopping = true
+    this.#signal.call()
+    while ((this.#caller.underWay > 0 || this.#recorder.waiting > 0) && performance.now() < deadline) {
+      await this.#signal.wait(20)
+    }
+    this.#caller.abort()
+    const left = [...this.#running].flatMap(({ row, token }) => (row.id === '' ? [] : [{ id: row.id, token }]))
+    for (const running of [...this.#running]) running.abandon()
+    this.#waiters.close()
+    const release = left.length === 0 ? undefined : releaseTransactions(this.#options.pool, left)
+    await Promise.race([
+      Promise.all([this.#ended, release, this.#alerts.close()]).catch(() => undefined),
+      new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS).unref()),
+    ])
+  }
+
+  async #run(): Promise<void> {
+    const { source, log, relayId, pollMs } = this.#options
+    let errorPauseMs = ERROR_PAUSE_MS.first
+    while (!this.#stopping) {
+      const relay = relayId()
+      if (relay === undefined) {
+        await this.#signal.wait(pollMs.max)
+        continue
+      }
+      try {
+        if (this.#clock.isStale) this.#clock.learn(await selectClock(this.#options.pool))
+        const foundAll = await this.#claim(relay)
+        errorPauseMs = ERROR_PAUSE_MS.first
+        if (foundAll) await this.#signal.wait(await this.#idleMs())
+      } catch (error) {
+        log.warn({ source, error: error instanceof Error ? error.message : String(error) }, 'cannot claim transactions')
+        await this.#signal.wait(errorPauseMs)
+        errorPauseMs = Math.min(ERROR_PAUSE_MS.cap, errorPauseMs * 2)
+      }
+    }
+  }
+
+  /** Claims as much as there is room for; resolves to whether that was all that is due. */
+  async #claim(relay: string): Promise<boolean> {
+    const { pool, claimLeaseMs: leaseMs } = this.#options
+    const limit = Math.min(CLAIM_MAX, HELD_MAX - this.#running.size)
+    if (limit <= 0) return true
+    const token = randomUUID()
+    const claimed = await claimTransactions(pool, { relay, token, leaseMs }, limit)
+    if (claimed.length > 0) failpoint('coordinator.after_claim')
+    for (const row of claimed) this.take(row, token)
+    return claimed.length < limit
+  }
+
+  async #idleMs(): Promise<number> {
+    const { pool, pollMs } = this.#options
+    const dueInMs = await selectNextTransactionDue(pool)
+    if (this.#running.size >= HELD_MAX) return pollMs.max
+    // What is due already and was not claimed is locked by somebody: asking again at once would spin.
+    return Math.min(pollMs.max, Math.max(NEXT_DUE_MIN_MS, Math.ceil(dueInMs ?? pollMs.max)))
+  }
+
+  #open(row: ClaimedTransaction, token: string): RunningTransaction {
+    const { pool, claimLeaseMs } = this.#options
+    return new RunningTransaction(row, token, row.nowMs + claimLeaseMs, {
+      now: () => this.#clock.now(),
+      random: Math.random,
+      take: (lane) => (this.#stopping ? undefined : this.#lanes.take(lane)),
+      park: (lane, resume) => !this.#stopping && this.#lanes.park(lane, resume),
+      reopensInMs: (lane) => this.#lanes.reopensInMs(lane),
+      limitMs: (of, operation) => limitMs(of, operation, claimLeaseMs),
+      call: (started) => this.#caller.call(started),
+      fanOut: (of, branch, topic) => fanOut(pool, of, token, branch, topic),
+      write: (progress, isStillOurs) => this.#recorder.write(progress, isStillOurs),
+      onTrouble: (of, op: Op, call, refusedDecision) => this.#alerts.trouble(of, op, call, refusedDecision),
+      onLeft: (running, how) => this.#left(running, how),
+    })
+  }
+
+  #left(running: RunningTransaction, how: 'ended' | 'waiting' | 'fenced' | 'stopped'): void {
+    this.#running.delete(running)
+    const { tenant, gid, key, behind, createdAtMs } = running.row
+    const { source, metrics } = this.#options
+    const { status, reason: rollbackReason } = running
+    if (how === 'ended' && isFinal(status)) {
+      metrics.transactionsEnded.inc({ source, mode: running.row.mode, status })
+      metrics.transactionSeconds.observe({ source, mode: running.row.mode }, (this.#clock.now() - createdAtMs) / 1000)
+      this.#waiters.tell({ tenant, gid }, { status, rollbackReason })
+    }
+    if (key !== null && (how === 'ended' || (how === 'waiting' && behind !== null))) this.promote({ tenant, key })
+    if (how !== 'ended' || this.#running.size === HELD_MAX - 1) this.#signal.call()
+  }
+}
+
+const LIMIT_DEFAULT_MS = 25_000
+
+/** Half a claim at most, so that a fresh one always leaves time for a call. */
+function limitMs(row: ClaimedTransaction, operation: OperationRow, claimLeaseMs: number): number {
+  const asked = readStoredOptions(operation.options).requestTimeoutMs ?? readStoredOptions(row.options).requestTimeoutMs
+  return Math.min(asked ?? LIMIT_DEFAULT_MS, claimLeaseMs / 2)
+}
+
+async function fanOut(pool: pg.Pool, row: ClaimedTransaction, token: string, branch: string, topic: string) {
+  const { id, tenant, opCount } = row
+  try {
+    const branches = await fanOutBranch(pool, { id, token, tenant, branch, topic })
+    if (branches === undefined) return undefined
+    const operations = (await selectOperations(pool, [id])).get(id) ?? []
+    return { ...row, opCount: opCount + branches, operations }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,149 @@
+import {
+  answerOf,
+  type Gid,
+  type OperationAnswer,
+  PostcommitError,
+  type PrepareOperation,
+  type QueryOperation,
+  type RegisterBranchOperation,
+  type SubmitOperation,
+  type TransactionOperation,
+} from 'postcommit/protocol'
+import type { Queryable } from '../store/queryable.ts'
+import { selectTransactionStates } from '../store/transaction/select-transaction-states.ts'
+import type { Coordinator } from './coordinator.ts'
+import { type HandInDefaults, handIn, operationsOf } from './hand-in.ts'
+import type { Answer, Intake } from './intake.ts'
+
+/** What operations are carried out with. */
+export interface OperationsOptions {
+  readonly client: Queryable
+  readonly intake: Intake
+  readonly coordinator: Coordinator
+  readonly defaults: HandInDefaults
+}
+
+/** Carries out what clients ask of transactions, and answers in the words of the protocol. */
+export class Operations {
+  readonly #options: OperationsOptions
+
+  constructor(options: OperationsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Carries out one operation of a tenant. What is not possible is an answer.
+   * @throws what the database throws; it may have been recorded, and can be sent again.
+   */
+  async perform(tenant: string, operation: TransactionOperation): Promise<OperationAnswer> {
+    switch (operation.do) {
+      case 'prepare':
+        return await this.#prepare(tenant, operation)
+      case 'submit':
+        return await this.#submit(tenant, operation)
+      case 'abort': {
+        const { gid, reason = '' } = operation
+        const answer = await this.#options.intake.abort({ tenant, gid, reason })
+        return this.#told(tenant, gid, answer)
+      }
+      case 'registerBranch':
+        return await this.#register(tenant, operation)
+      case 'query':
+        return await this.#query(tenant, operation)
+    }
+  }
+
+  async #prepare(tenant: string, { gid, transaction }: PrepareOperation): Promise<OperationAnswer> {
+    const { intake, defaults } = this.#options
+    const answer = await intake.prepare(handIn({ tenant, gid }, transaction, 'prepared', defaults))
+    return answerFor(gid, answer)
+  }
+
+  async #submit(tenant: string, { gid, transaction, waitMs = 0 }: SubmitOperation): Promise<OperationAnswer> {
+    const { coordinator, intake, defaults } = this.#options
+    // Before it is handed in, or its end could come before anybody waits for it.
+    const ending = waitMs > 0 ? coordinator.wait({ tenant, gid }, waitMs) : undefined
+    const claim = coordinator.claim()
+    const given = transaction && handIn({ tenant, gid }, transaction, 'submitted', defaults)
+    const first = given && claim && given.runBy === 'relay' ? coordinator.first(given, claim) : undefined
+    const answer = await intake
+      .submit({
+        tenant,
+        gid,
+        mode: given?.mode,
+        digest: given?.digest,
+        dueInMs: 0,
+        claim,
+        content: first?.content ?? given,
+      })
+      .catch((error: unknown) => {
+        first?.cancel()
+        throw error
+      })
+    if (answer.claimed !== undefined && claim !== undefined) {
+      first?.cancel()
+      coordinator.take(answer.claimed, claim.token)
+    } else if (first !== undefined && answer.decision.kind === 'ok' && answer.id !== undefined) first.confirm(answer.id)
+    else {
+      first?.cancel()
+      if (answer.decision.kind === 'ok') coordinator.wake()
+    }
+    const now = answerFor(gid, answer)
+    if (ending === undefined || now.outcome !== 'pending') return now
+    const end = await ending
+    return end === undefined ? now : answerOf(gid, end.status, end.rollbackReason)
+  }
+
+  async #register(tenant: string, { gid, mode, branch }: RegisterBranchOperation): Promise<OperationAnswer> {
+    const request = { tenant, gid, mode, operations: operationsOf(branch), ended: [] }
+    return answerFor(gid, await this.#options.intake.register(request))
+  }
+
+  async #query(tenant: string, { gid, waitMs = 0 }: QueryOperation): Promise<OperationAnswer> {
+    const { client, coordinator } = this.#options
+    const ending = waitMs > 0 ? coordinator.wait({ tenant, gid }, waitMs) : undefined
+    const [state] = await selectTransactionStates(client, [{ tenant, gid }])
+    if (state === undefined) return refusal(gid, new PostcommitError('POSTCOMMIT_UNKNOWN_TRANSACTION', { gid }))
+    const now = answerOf(gid, state.status, state.rollbackReason ?? undefined)
+    if (ending === undefined || now.outcome !== 'pending') return now
+    const end = await ending
+    return end === undefined ? now : answerOf(gid, end.status, end.rollbackReason)
+  }
+
+  /** A transaction that was given up may have been the head of a line, and somebody may wait for its end. */
+  #told(tenant: string, gid: Gid, answer: Answer): OperationAnswer {
+    this.#options.coordinator.decided({ tenant, gid }, answer)
+    return answerFor(gid, answer)
+  }
+}
+
+function answerFor(gid: Gid, { decision, status, rollbackReason }: Answer): OperationAnswer {
+  switch (decision.kind) {
+    case 'ok':
+    case 'duplicate':
+    case 'nothing':
+    case 'alarm':
+      if (status === undefined) break
+      return answerOf(gid, status, rollbackReason ?? undefined)
+    case 'conflict':
+      if (status === undefined) break
+      switch (decision.code) {
+        case 'other-content':
+        case 'other-mode':
+          return refusal(gid, new PostcommitError('POSTCOMMIT_GID_CONFLICT', { gid }))
+        case 'decided':
+        case 'failed':
+        case 'cannot-turn-back':
+        case 'not-prepared':
+          return { ...refusal(gid, new PostcommitError('POSTCOMMIT_TRANSACTION_DECIDED', { gid, status })), status }
+      }
+      break
+    case 'not-found':
+      break
+  }
+  return refusal(gid, new PostcommitError('POSTCOMMIT_UNKNOWN_TRANSACTION', { gid }))
+}
+
+function refusal(gid: Gid, { code, message, retryable }: PostcommitError) {
+  return { outcome: 'refused', gid, code, message, retryable } as const
+}

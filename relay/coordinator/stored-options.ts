@@ -1,0 +1,43 @@
+import type { MessageHeaders } from 'postcommit/protocol'
+
+/** What `postcommit.global_transaction.options` holds: how a transaction is carried out. */
+export interface StoredOptions {
+  readonly name?: string | undefined
+  readonly requestTimeoutMs?: number | undefined
+  readonly retry?: { readonly baseMs: number; readonly capMs: number } | undefined
+  /** Pause after Ongoing; default: the first pause of `retry`. */
+  readonly ongoingMs?: number | undefined
+  readonly retryLimit?: number | undefined
+  /** Ops without `after` start together. */
+  readonly concurrent?: boolean | undefined
+  /** Compensate one by one. */
+  readonly oneByOne?: boolean | undefined
+  /** For every call. */
+  readonly headers?: MessageHeaders | undefined
+  /** Given back with a back-query. */
+  readonly hint?: string | undefined
+  /** For DTM's dialect: read answers as DTM does. */
+  readonly lenient?: boolean | undefined
+}
+
+/** What `postcommit.branch.options` holds. */
+export interface StoredBranchOptions {
+  readonly headers?: MessageHeaders | undefined
+  readonly key?: string | undefined
+  readonly requestTimeoutMs?: number | undefined
+  /** The first call is made no sooner than this after the transaction was submitted. */
+  readonly delayMs?: number | undefined
+}
+
+/** Reads options that this project wrote; what is not there, or is not an object, is none. */
+export function readStoredOptions(text: string | null): StoredOptions & StoredBranchOptions {
+  if (text === null) return {}
+  const value: unknown = JSON.parse(text)
+  return typeof value === 'object' && value !== null ? value : {}
+}
+
+/** The options as text; undefined if there are none, which most transactions have. */
+export function writeStoredOptions(options: StoredOptions | StoredBranchOptions): string | undefined {
+  const text = JSON.stringify(options)
+  return text === '{}' ? undefined : text
+}

@@ -1,0 +1,95 @@
+import { isFinal, type Status } from '../engine/transaction/transaction.ts'
+import type { Queryable } from '../store/queryable.ts'
+import { selectTransactionStates } from '../store/transaction/select-transaction-states.ts'
+import type { TransactionKey } from '../store/transaction/transaction-row.ts'
+
+/** How a transaction ended. */
+export interface Ending {
+  readonly status: Status
+  readonly rollbackReason: string | undefined
+}
+
+interface Waiter extends TransactionKey {
+  readonly resolve: (ending: Ending | undefined) => void
+  readonly since: number
+}
+
+const POLL_MS = 200
+
+/**
+ * Who waits for the end of a transaction. What this relay ends is told at once; what another one ends is found by
+ * asking the database for all that are waited for, in one statement, five times a second.
+ */
+export class Waiters {
+  readonly #client: Queryable
+  readonly #waiting = new Map<string, Set<Waiter>>()
+  #timer: NodeJS.Timeout | undefined
+  #isPolling = false
+
+  constructor(client: Queryable) {
+    this.#client = client
+  }
+
+  /** Resolves to how it ended; undefined if it did not within `ms`. */
+  wait({ tenant, gid }: TransactionKey, ms: number): Promise<Ending | undefined> {
+    return new Promise((resolve) => {
+      const key = keyOf({ tenant, gid })
+      const timer = setTimeout(() => done(undefined), ms)
+      const done = (ending: Ending | undefined): void => {
+        clearTimeout(timer)
+        const others = this.#waiting.get(key)
+        others?.delete(waiter)
+        if (others?.size === 0) this.#waiting.delete(key)
+        resolve(ending)
+      }
+      const waiter: Waiter = { tenant, gid, resolve: done, since: performance.now() }
+      const others = this.#waiting.get(key)
+      if (others === undefined) this.#waiting.set(key, new Set([waiter]))
+      else others.add(waiter)
+      this.#timer ??= setInterval(() => void this.#poll(), POLL_MS).unref()
+    })
+  }
+
+  /** A transaction has ended. */
+  tell(key: TransactionKey, ending: Ending): void {
+    for (const waiter of [...(this.#waiting.get(keyOf(key)) ?? [])]) waiter.resolve(ending)
+  }
+
+  /** Answers everybody that it has not ended yet. */
+  close(): void {
+    clearInterval(this.#timer)
+    for (const waiters of [...this.#waiting.values()]) for (const waiter of [...waiters]) waiter.resolve(undefined)
+  }
+
+  async #poll(): Promise<void> {
+    if (this.#waiting.size === 0) {
+      clearInterval(this.#timer)
+      this.#timer = undefined
+      return
+    }
+    if (this.#isPolling) return
+    this.#isPolling = true
+    try {
+      const before = performance.now() - POLL_MS
+      const keys = [...this.#waiting.values()].flatMap((waiters) => {
+        const [first] = waiters
+        return first !== undefined && first.since < before ? [{ tenant: first.tenant, gid: first.gid }] : []
+      })
+      if (keys.length === 0) return
+      const states = await selectTransactionStates(this.#client, keys)
+      for (const [index, state] of states.entries()) {
+        const key = keys[index]
+        if (key === undefined || state === undefined || !isFinal(state.status)) continue
+        this.tell(key, { status: state.status, rollbackReason: state.rollbackReason ?? undefined })
+      }
+    } catch {
+      // The database is away; the next poll asks again, and whoever waits is answered in time either way.
+    } finally {
+      this.#isPolling = false
+    }
+  }
+}
+
+function keyOf({ tenant, gid }: TransactionKey): string {
+  return `${tenant}\0${gid}`
+}

@@ -1,0 +1,50 @@
+import type { CallResult } from './breaker.ts'
+import { errorText } from './error-text.ts'
+import type { CallOutcome } from './transaction/record-outcome.ts'
+
+/** An answer as far as it decides anything. */
+export interface AnswerFacts {
+  readonly status: number
+  /** Text of the answer; only the lenient reading looks at it. */
+  readonly text: () => string
+  readonly retryAfterMs?: number | undefined
+}
+
+/** What an answer says about the call, and about the destination. `away`: nothing about the call; no attempt is burnt. */
+export interface ReadAnswer {
+  readonly outcome: CallOutcome
+  readonly result: CallResult
+}
+
+/**
+ * Reads the answer of a branch: by its status alone. 2xx: done. 409: Failure, it has not happened and never will. 425:
+ * Ongoing. 429 and 503 say that it is not the time. Anything else is no answer to the question.
+ */
+export function readBranchAnswer({ status, retryAfterMs }: AnswerFacts): ReadAnswer {
+  const error = errorText(`answered ${status}`)
+  const asked = retryAfterMs !== undefined && { retryAfterMs }
+  if (status >= 200 && status < 300) return { outcome: { kind: 'done' }, result: 'ok' }
+  if (status === 409) return { outcome: { kind: 'failure', error }, result: 'ok' }
+  if (status === 425) return { outcome: { kind: 'ongoing' }, result: 'ok' }
+  if (status === 429 || status === 503) return { outcome: { kind: 'retry', error, ...asked }, result: 'away' }
+  // 4xx is about this call; that the destination works is not in doubt.
+  return { outcome: { kind: 'retry', error, ...asked }, result: status < 500 ? 'ok' : 'failed' }
+}
+
+/**
+ * Reads the answer as DTM does: ONGOING and FAILURE anywhere in the text count, whatever the status, and of all
+ * statuses only 200 is done. Business data that holds one of the words is read as a decision, which is why this is not
+ * the default.
+ */
+export function readLenientAnswer(answer: AnswerFacts): ReadAnswer {
+  const text = answer.text()
+  if (answer.status === 425 || text.includes('ONGOING')) return { outcome: { kind: 'ongoing' }, result: 'ok' }
+  if (answer.status === 409 || text.includes('FAILURE')) {
+    return { outcome: { kind: 'failure', error: errorText(`answered ${answer.status} with FAILURE`) }, result: 'ok' }
+  }
+  if (answer.status === 200) return { outcome: { kind: 'done' }, result: 'ok' }
+  const read = readBranchAnswer(answer)
+  return read.outcome.kind === 'done'
+    ? { outcome: { kind: 'retry', error: `answered ${answer.status}` }, result: 'ok' }
+    : read
+}

@@ -1,0 +1,113 @@
+import type pg from 'pg'
+import type { Logger } from 'pino'
+import { preparedMessages } from 'postcommit/barrier'
+import { NATS_DESTINATION, type OperationAnswer, type TransactionOperation } from 'postcommit/protocol'
+import { askInSql } from './back-query/ask-in-sql.ts'
+import { askOverNats } from './back-query/ask-over-nats.ts'
+import { type Asker, askDestination } from './back-query/asker.ts'
+import { BackQueryLoop } from './back-query/back-query.ts'
+import type { Broker } from './broker/broker.ts'
+import type { AlertsOptions } from './coordinator/alerts.ts'
+import { Coordinator } from './coordinator/coordinator.ts'
+import { Intake } from './coordinator/intake.ts'
+import { Operations } from './coordinator/operations.ts'
+import type { Destination } from './destinations/destination.ts'
+import type { Metrics } from './observe/metrics.ts'
+import { countTransactions } from './store/transaction/count-transactions.ts'
+
+/** How global transactions are served. */
+export interface TransactionsOptions {
+  /** What calls addresses; undefined: no address is called. */
+  readonly urls: Destination | undefined
+  /** Databases that are asked themselves what became of a prepared message, by the name that it gives as its back-query. */
+  readonly checks: ReadonlyMap<string, pg.Pool>
+  readonly alerts?: AlertsOptions | undefined
+  /** How long after its prepare a message is asked about, unless it says when, milliseconds. */
+  readonly checkAfterMs: number
+  /** How long an initiator may take, unless it says how long, milliseconds. */
+  readonly deadlineMs: number
+}
+
+/** The global transactions in one database. */
+export interface Transactions {
+  /**
+   * Carries out one operation of a tenant; what is not possible is an answer.
+   * @throws if the database cannot be asked; it may have been recorded, and can be sent again.
+   */
+  perform(operation: TransactionOperation, tenant?: string): Promise<OperationAnswer>
+}
+
+interface ServedTransactions extends Transactions {
+  readonly held: number
+  wake(): void
+  refreshMetrics(): Promise<void>
+  stop(options: { readonly drainMs: number }): Promise<void>
+}
+
+/** What the loops need beside. */
+interface Surroundings {
+  readonly source: string
+  /** Its sessions need DISPATCHER_OPTIONS. */
+  readonly pool: pg.Pool
+  readonly relayId: () => string | undefined
+  readonly broker: () => Broker | undefined
+  readonly destinations: ReadonlyMap<string, Destination>
+  readonly metrics: Metrics
+  readonly log: Logger
+  readonly claimLeaseMs: number
+  readonly pollMs: { readonly min: number; readonly max: number }
+}
+
+/** Serves the global transactions of a database: takes them in, carries them out, asks about the undecided. */
+export function serveTransactions(options: TransactionsOptions & Surroundings): ServedTransactions {
+  const { source, pool, metrics, checkAfterMs, deadlineMs } = options
+  const coordinator = new Coordinator(options)
+  const intake = new Intake(pool, { refusal: () => new Error('too many requests wait for the database') })
+  const operations = new Operations({ client: pool, intake, coordinator, defaults: { checkAfterMs, deadlineMs } })
+  const backQuery = new BackQueryLoop({
+    ...options,
+    asker: (name) => askerOf(options, name),
+    onCommitted: (row, token, heldMs) => coordinator.take(row, token, heldMs),
+    onDeadline: (row, token) => coordinator.take(row, token),
+    onDecided({ tenant, gid, key }, status, rollbackReason) {
+      coordinator.decided({ tenant, gid }, { status, key, rollbackReason })
+    },
+  })
+  return {
+    perform: (operation, tenant = '') => operations.perform(tenant, operation),
+    get held() {
+      return coordinator.held
+    },
+    wake() {
+      coordinator.wake()
+      backQuery.wake()
+    },
+    async refreshMetrics() {
+      const { inDoubt, oldestAgeSeconds, ...statuses } = await countTransactions(pool)
+      for (const [status, count] of Object.entries(statuses)) metrics.transactionsPending.set({ source, status }, count)
+      metrics.transactionsInDoubt.set({ source }, inDoubt)
+      metrics.transactionsOldestAge.set({ source }, oldestAgeSeconds)
+    },
+    async stop(how) {
+      await Promise.all([backQuery.stop(how), coordinator.stop(how)])
+    },
+  }
+}
+
+function askerOf({ checks, broker, destinations, urls }: TransactionsOptions & Surroundings, name: string) {
+  const database = checks.get(name)
+  if (database !== undefined) return askInSql(preparedMessages(database))
+  if (name === NATS_DESTINATION) return overNats(broker)
+  const destination = destinations.get(name) ?? (name.includes('://') ? urls : undefined)
+  return destination && askDestination(destination)
+}
+
+function overNats(broker: () => Broker | undefined): Asker {
+  return {
+    concurrency: 64,
+    ask: async (row, signal) => {
+      const current = broker()
+      return current === undefined ? 'unreachable' : await askOverNats(current).ask(row, signal)
+    },
+  }
+}
