@@ -22,6 +22,7 @@ import { claimedFrom } from './claimed-from.ts'
 import { DatabaseClock } from './database-clock.ts'
 import { GroupCommit } from './group-commit.ts'
 import { Lanes } from './lanes.ts'
+import { opKey } from './model.ts'
 import { Recorder } from './recorder.ts'
 import { RunningTransaction } from './running-transaction.ts'
 import { readStoredOptions } from './stored-options.ts'
@@ -142,10 +143,15 @@ export class Coordinator {
     const now = this.#clock.now()
     const running = this.#open(claimedFrom(content, now), claim.token)
     const first = running.planFirst()
-    if (first === undefined) return undefined
-    const limits = new Map(first.begun.map((op) => [`${op.branch}\0${op.op}`, op]))
+    if (!first.isWhole) {
+      first.cancel()
+      // Claimed all the same: what waits for a place waits here, and need not be claimed once more.
+      const whole = { ...content, claim }
+      return { content: whole, confirm: (id) => this.take({ ...claimedFrom(whole, now), id }, claim.token), cancel() {} }
+    }
+    const begun = new Map(first.begun.map((op) => [opKey(op), op]))
     const operations = content.operations.map((operation) => {
-      const op = limits.get(`${operation.branch}\0${operation.op}`)
+      const op = begun.get(opKey(operation))
       if (op === undefined) return operation
       return { ...operation, startSeq: op.startSeq, leaseMs: (op.leaseUntilMs ?? now) - now }
     })

@@ -78,6 +78,6 @@ function dueAtMs({ nowMs, status }: ClaimedTransaction, operation: OperationRow)
 }
 
 /** What names an op within its transaction. */
-export function opKey({ branch, op }: Pick<Op, 'branch' | 'op'>): string {
+export function opKey({ branch, op }: { readonly branch: string; readonly op: string }): string {
   return `${branch}\0${op}`
 }

@@ -39,6 +39,19 @@ export interface StartedCall {
   readonly route: Route
 }
 
+/** The first calls of a transaction that is about to be inserted. */
+interface FirstStep {
+  /** What is to be inserted as begun. */
+  readonly begun: readonly Op[]
+  readonly seq: number
+  /** False: there is nothing to begin right now; it is to be cancelled, and planned again once it is there. */
+  readonly isWhole: boolean
+  /** It was inserted: the calls may go. */
+  confirm(id: string): void
+  /** It was not, or not as planned. */
+  cancel(): void
+}
+
 interface Start {
   readonly op: Op
   readonly operation: OperationRow
@@ -123,30 +136,25 @@ export class RunningTransaction {
     this.#leave('stopped')
   }
 
-  /**
-   * Plans what is not written yet: who hands it in writes the begin of the first calls with it. Undefined if there is
-   * nothing to begin right now.
-   */
-  planFirst():
-    | { readonly begun: readonly Op[]; readonly seq: number; confirm(id: string): void; cancel(): void }
-    | undefined {
+  /** Plans what is not written yet: who hands it in writes the begin of the first calls with it, if there are any. */
+  planFirst(): FirstStep {
     const step = this.#decide()
-    const cancel = (): void => {
-      for (const { slot } of step.starts) slot?.free()
-    }
-    if (step.leaves || step.topic !== undefined || step.starts.length === 0) {
-      cancel()
-      return undefined
-    }
-    const first = this.#work.ops.filter((op) => op.calls > 0 && op.startSeq !== undefined)
+    // Nothing may happen to it before it is there.
+    this.#busy = true
+    const isWhole = !step.leaves && step.topic === undefined
     return {
-      begun: first,
-      seq: this.#work.seq,
+      begun: isWhole ? this.#work.ops.filter((op) => op.calls > 0 && op.startSeq !== undefined) : [],
+      seq: isWhole ? this.#work.seq : this.#row.seq,
+      isWhole,
       confirm: (id) => {
+        this.#busy = false
         this.#row = { ...this.#row, id }
         this.#carryOut({ ...step, progress: undefined })
       },
-      cancel,
+      cancel: () => {
+        this.#left = true
+        for (const { slot } of step.starts) slot?.free()
+      },
     }
   }
 
@@ -225,6 +233,7 @@ export class RunningTransaction {
   }
 
   #park(lane: string): boolean {
+    if (this.#row.id === '') return false
     this.#isParked ||= this.#carrier.park(lane, () => {
       this.#isParked = false
       this.step()
