@@ -1,9 +1,12 @@
 /** The relay for embedding; the daemon `postcommit run` is a thin shell around it. */
 
 export type { StreamOptions } from './broker/streams.ts'
+export type { AddressRulesOptions } from './destinations/address-rules.ts'
+export type { BranchAnswer, BranchCall } from './destinations/branch-call.ts'
 export type { Delivery, Destination } from './destinations/destination.ts'
 export { type Handler, Refuse } from './destinations/handler.ts'
 export type { HttpDestinationOptions } from './destinations/http.ts'
+export type { UrlDestinationOptions } from './destinations/url.ts'
 export type { BackOff, Outcome } from './engine/outcome.ts'
 export { createMetrics, type Metrics } from './observe/metrics.ts'
 export {

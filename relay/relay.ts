@@ -10,6 +10,7 @@ import type { Destination } from './destinations/destination.ts'
 import { createHandlerDestination, type Handler } from './destinations/handler.ts'
 import { createHttpDestination, type HttpDestinationOptions } from './destinations/http.ts'
 import { createNatsDestination } from './destinations/nats.ts'
+import { createUrlDestination, type UrlDestinationOptions } from './destinations/url.ts'
 import { createMetrics, type Metrics } from './observe/metrics.ts'
 import type { SessionConfig } from './sessions.ts'
 import { type Source, type SourceHealth, type SourceOptions, serveSource } from './source.ts'
@@ -37,6 +38,8 @@ export interface CoordinatorOptions {
    * give as the destination of their back-query, and the name of a database of this relay.
    */
   readonly checks?: Readonly<Record<string, string>>
+  /** Which addresses are called that come with a transaction; without it none is, only configured destinations. */
+  readonly urls?: UrlDestinationOptions
   /** Whom to tell of branches that fail again and again: by POST, once for every so many attempts, default 3. */
   readonly alerts?: { readonly url: string; readonly everyAttempts?: number }
   /** How long after its prepare a message is asked about unless it says so, milliseconds, default 10000. */
@@ -136,13 +139,14 @@ export function createRelay(options: RelayOptions): Relay {
   let sources: readonly Source[] = []
   let destinations: ReadonlyMap<string, Destination> = new Map()
   let checks: ReadonlyMap<string, pg.Pool> = new Map()
+  const urls = openUrls(options)
   let stopped: Promise<void> | undefined
 
   async function stop(): Promise<void> {
     publishing?.giveUp()
     await Promise.all(sources.map((source) => source.stop(options.drainMs ?? DRAIN_MS)))
     await Promise.all([...destinations.values()].map((destination) => destination.close()))
-    await Promise.all([...checks.values()].map((pool) => pool.end()))
+    await Promise.all([urls?.close(), ...[...checks.values()].map((pool) => pool.end())])
     await publishing?.broker.close()
   }
 
@@ -159,7 +163,7 @@ export function createRelay(options: RelayOptions): Relay {
       const common = sourceOptions(options, { log, metrics, destinations, broker: () => publishing?.safeBroker })
       checks = openChecks(options, databases, log)
       sources = Object.entries(databases).map(([source, database]) =>
-        serveSource({ ...common, source, database, transactions: transactionsOf(options, source, checks) }),
+        serveSource({ ...common, source, database, transactions: transactionsOf(options, source, { checks, urls }) }),
       )
       await Promise.all(sources.map(({ ready }) => ready))
     },
@@ -209,16 +213,24 @@ function checkCoordinator({ coordinator }: RelayOptions, databases: Readonly<Rec
 function transactionsOf(
   { coordinator }: RelayOptions,
   source: string,
-  checks: ReadonlyMap<string, pg.Pool>,
+  parts: Pick<TransactionsOptions, 'checks' | 'urls'>,
 ): TransactionsOptions | undefined {
   if (coordinator?.database !== source) return undefined
   const { alerts, checkAfterMs = CHECK_AFTER_MS, deadlineMs = DEADLINE_MS } = coordinator
   return {
-    urls: undefined,
-    checks,
+    ...parts,
     checkAfterMs,
     deadlineMs,
     alerts: alerts && { everyAttempts: ALERT_EVERY, ...alerts },
+  }
+}
+
+function openUrls({ coordinator }: RelayOptions): Destination | undefined {
+  if (coordinator?.urls === undefined) return undefined
+  try {
+    return createUrlDestination(coordinator.urls)
+  } catch (error) {
+    throw invalid(`coordinator.urls: ${error instanceof Error ? error.message : String(error)}`)
   }
 }
 

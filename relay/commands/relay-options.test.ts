@@ -35,6 +35,23 @@ describe('relayOptions', () => {
     expect(relayOptions(RelayConfig.parse({}), '/')).not.toHaveProperty('nats')
   })
 
+  test('without a database nothing is coordinated, and without a rule no address is called', () => {
+    expect(relayOptions(RelayConfig.parse({ coordinator: { allowUrls: ['10.0.0.0/8'] } }), '/')).not.toHaveProperty(
+      'coordinator',
+    )
+    expect(relayOptions(RelayConfig.parse({ coordinator: { database: 'main' } }), '/').coordinator).toEqual({
+      database: 'main',
+      checks: {},
+      checkAfterMs: 10_000,
+      deadlineMs: 35_000,
+    })
+    const urls = { database: 'main', allowUrls: ['10.0.0.0/8'], alertUrl: 'http://alerts' }
+    expect(relayOptions(RelayConfig.parse({ coordinator: urls }), '/').coordinator).toMatchObject({
+      urls: { allow: ['10.0.0.0/8'], ports: ['80', '443'] },
+      alerts: { url: 'http://alerts', everyAttempts: 3 },
+    })
+  })
+
   test('destinations keep every setting', () => {
     const config = RelayConfig.parse({
       destinations: {

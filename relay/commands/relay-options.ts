@@ -37,11 +37,20 @@ export function relayOptions(config: RelayConfig, cwd: string): Omit<RelayOption
     }),
     publishesInFlight: nats.publishesInFlight,
     destinations: Object.fromEntries(destinations),
+    ...coordinatorOptions(config.coordinator),
     leaseMs,
     claimLeaseMs,
     retentionMs,
     drainMs,
   }
+}
+
+function coordinatorOptions(config: RelayConfig['coordinator']): Pick<RelayOptions, 'coordinator'> {
+  const { database, checks, checkAfterMs, deadlineMs, allowUrls, allowPorts, alertUrl, alertEveryAttempts } = config
+  if (database === undefined) return {}
+  const urls = allowUrls.length > 0 && { urls: { allow: allowUrls, ports: allowPorts } }
+  const alerts = alertUrl !== undefined && { alerts: { url: alertUrl, everyAttempts: alertEveryAttempts } }
+  return { coordinator: { database, checks, checkAfterMs, deadlineMs, ...urls, ...alerts } }
 }
 
 /** What the NATS client takes. It ignores what an address says of user and TLS, so that is read out here. */

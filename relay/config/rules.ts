@@ -9,7 +9,7 @@ export interface ConfigProblem {
 
 /** What is wrong between options that are each right. */
 export function crossFieldProblems(config: RelayConfig): readonly ConfigProblem[] {
-  return [...databases(config), ...nats(config), ...destinations(config), ...http(config)]
+  return [...databases(config), ...nats(config), ...destinations(config), ...coordinator(config), ...http(config)]
 }
 
 function* databases({ databases, allowPlaintext }: RelayConfig): Generator<ConfigProblem> {
@@ -69,6 +69,17 @@ function* destinations({ destinations, claimLeaseMs }: RelayConfig): Generator<C
         message: `must not be less than backOffBaseMs, ${backOffBaseMs}`,
       }
     }
+  }
+}
+
+function* coordinator({ coordinator, databases }: RelayConfig): Generator<ConfigProblem> {
+  const { database, checks } = coordinator
+  if (database !== undefined && databases[database] === undefined) {
+    yield { path: ['coordinator', 'database'], message: `there is no database ${database}` }
+  }
+  for (const [destination, name] of Object.entries(checks)) {
+    if (databases[name] !== undefined) continue
+    yield { path: ['coordinator', 'checks', destination], message: `there is no database ${name}` }
   }
 }
 

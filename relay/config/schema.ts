@@ -1,5 +1,6 @@
 import { isDestinationName, parseSigningSecret } from 'postcommit/protocol'
 import { z } from 'zod'
+import { type AddressRulesOptions, readAddressRules } from '../destinations/address-rules.ts'
 import { destinationUrlProblem, postgresUrlProblem, subjectFilterProblem } from './formats.ts'
 
 const SECOND_MS = 1000
@@ -97,6 +98,38 @@ const Nats = z.strictObject({
     .describe('Streams to check at the start, and to create where they ask for it.'),
 })
 
+const Coordinator = z.strictObject({
+  database: name
+    .optional()
+    .describe('Name of the database that holds global transactions. Without it this relay coordinates none.'),
+  checks: z
+    .record(z.string(), name)
+    .default({})
+    .describe('Databases to ask themselves what became of a prepared message: its back-query destination, and a name.'),
+  checkAfterMs: whole(1, DAY_MS)
+    .default(10 * SECOND_MS)
+    .describe('How long after its prepare a message is asked about, unless it says when.'),
+  deadlineMs: whole(SECOND_MS, 30 * DAY_MS)
+    .default(35 * SECOND_MS)
+    .describe('How long an initiator may take before what it began is given up, unless it says how long.'),
+  allowUrls: z
+    .array(checked((entry) => addressRulesProblem({ allow: [entry] })))
+    .max(1000)
+    .default([])
+    .describe(
+      'Host names and networks whose addresses may come with a transaction. Without any: configured names only.',
+    ),
+  allowPorts: z
+    .array(checked((entry) => addressRulesProblem({ allow: [], ports: [entry] })))
+    .max(100)
+    .default(['80', '443'])
+    .describe('Ports, and ranges such as 8000-8999, of such addresses.'),
+  alertUrl: checked(destinationUrlProblem)
+    .optional()
+    .describe('Called by POST when a branch fails again and again, or refuses what has been decided.'),
+  alertEveryAttempts: whole(1, 1_000_000).default(3).describe('After how many failed attempts of a branch, each time.'),
+})
+
 const Http = z.strictObject({
   enabled: z.boolean().default(true).describe('Whether /livez, /readyz and /metrics are served.'),
   host: z.string().min(1).default('127.0.0.1').describe('Address to listen on; another than loopback needs `token`.'),
@@ -141,6 +174,7 @@ export const RelayConfig = z.strictObject({
     )
     .default({})
     .describe('The HTTP destinations by the name that services call them by.'),
+  coordinator: Coordinator.prefault({}).describe('Two-phase messages and sagas.'),
   retentionMs: whole(10 * MINUTE_MS, 365 * DAY_MS)
     .default(DAY_MS)
     .describe('How long confirmed messages are kept: for `inspect`, and to publish again what a broker forgets.'),
@@ -159,6 +193,15 @@ export const RelayConfig = z.strictObject({
 
 /** A configuration that has been checked, with every default filled in. */
 export type RelayConfig = z.output<typeof RelayConfig>
+
+function addressRulesProblem(options: AddressRulesOptions): string | undefined {
+  try {
+    readAddressRules(options)
+    return undefined
+  } catch (error) {
+    return error instanceof RangeError ? error.message : 'it is no network'
+  }
+}
 
 function signingSecretProblem(secret: string): string | undefined {
   try {

@@ -147,7 +147,11 @@ export class Coordinator {
       first.cancel()
       // Claimed all the same: what waits for a place waits here, and need not be claimed once more.
       const whole = { ...content, claim }
-      return { content: whole, confirm: (id) => this.take({ ...claimedFrom(whole, now), id }, claim.token), cancel() {} }
+      return {
+        content: whole,
+        confirm: (id) => this.take({ ...claimedFrom(whole, now), id }, claim.token),
+        cancel() {},
+      }
     }
     const begun = new Map(first.begun.map((op) => [opKey(op), op]))
     const operations = content.operations.map((operation) => {
@@ -255,6 +259,7 @@ export class Coordinator {
     return new RunningTransaction(row, token, row.nowMs + claimLeaseMs, {
       now: () => this.#clock.now(),
       random: Math.random,
+      knows: (lane) => this.#lanes.destination(lane) !== undefined,
       take: (lane) => (this.#stopping ? undefined : this.#lanes.take(lane)),
       park: (lane, resume) => !this.#stopping && this.#lanes.park(lane, resume),
       reopensInMs: (lane) => this.#lanes.reopensInMs(lane),

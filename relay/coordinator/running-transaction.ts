@@ -13,6 +13,8 @@ export interface Carrier {
   /** The database's clock. */
   now(): number
   random(): number
+  /** Whether this relay can call there at all; if not, the call says so. */
+  knows(lane: string): boolean
   /** A place for a call; undefined: none is free. */
   take(lane: string): Slot | undefined
   /** Has `resume` called when there may be one; false: not in the near future. */
@@ -219,7 +221,8 @@ export class RunningTransaction {
         topic = { branch: op.branch, topic: route.topic }
         continue
       }
-      const lane = laneOf(route)
+      const named = laneOf(route)
+      const lane = named !== undefined && this.#carrier.knows(named) ? named : undefined
       const slot = lane === undefined ? undefined : this.#carrier.take(lane)
       if (lane !== undefined && slot === undefined) {
         blockedBy = { lane, untilMs: this.#claimUntilMs - limitMs - LEASE_GRACE_MS }

@@ -1,0 +1,298 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createHandlerDestination, Refuse } from '../../relay/destinations/handler.ts'
+import { createUrlDestination } from '../../relay/destinations/url.ts'
+import { pauseTransaction, resumeTransaction } from '../../relay/store/transaction/pause-transaction.ts'
+import { subscribe } from '../../relay/store/transaction/subscribe.ts'
+import { gidOf, messageTo, sagaOf, type TestCoordinator, testCoordinator } from '../support/coordinators.ts'
+import { database, type TestDatabase } from '../support/database.ts'
+import { impatient } from '../support/dispatchers.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Answer, type HttpService, httpService } from '../support/http-service.ts'
+import { storedTransaction } from '../support/transactions.ts'
+
+let db: TestDatabase
+let stock: HttpService
+let answer: Answer
+let relay: TestCoordinator
+
+beforeEach(async () => {
+  db = await database()
+  answer = () => 200
+  stock = await httpService((...call) => answer(...call))
+  relay = await testCoordinator(db.url, [impatient('stock', stock.url)])
+})
+afterEach(async () => {
+  await relay.end()
+  await stock[Symbol.asyncDispose]()
+  await db.drop()
+})
+
+const paths = () => stock.calls.map(({ path }) => path)
+const branch = (name: string, path: string, rest: object = {}) => ({
+  branch: name,
+  ops: { action: { destination: 'stock', path } },
+  payload: '{}',
+  ...rest,
+})
+
+describe('messages of one key', () => {
+  const keyed = (path: string) => messageTo({ branches: [branch('01', path, { key: 'order-1' })] })
+
+  test('are delivered in the order in which they were prepared, whichever is submitted first', async () => {
+    const [first, second] = [gidOf('first'), gidOf('second')]
+    await relay.perform({ do: 'prepare', gid: first, transaction: keyed('/first') })
+    await relay.perform({ do: 'prepare', gid: second, transaction: keyed('/second') })
+    expect(await relay.perform({ do: 'submit', gid: second, waitMs: 300 })).toMatchObject({ outcome: 'pending' })
+    expect(paths()).toEqual([])
+    const waiting = relay.perform({ do: 'query', gid: second, waitMs: 10_000 })
+    await relay.perform({ do: 'submit', gid: first })
+    expect(await waiting).toMatchObject({ outcome: 'done' })
+    expect(paths()).toEqual(['/first', '/second'])
+  })
+
+  test('wait for no message of another key, and not for one that was given up', async () => {
+    const [first, second, other] = [gidOf('first'), gidOf('second'), gidOf('other')]
+    await relay.perform({ do: 'prepare', gid: first, transaction: keyed('/first') })
+    await relay.perform({ do: 'submit', gid: second, transaction: keyed('/second') })
+    expect(await relay.perform({ do: 'submit', gid: other, transaction: messageTo(), waitMs: 5000 })).toMatchObject({
+      outcome: 'done',
+    })
+    expect(paths()).toEqual(['/action'])
+    await relay.perform({ do: 'abort', gid: first })
+    expect(await relay.perform({ do: 'query', gid: second, waitMs: 5000 })).toMatchObject({ outcome: 'done' })
+  })
+
+  test('an undecided head that others wait for is asked about soon, and not in its first second', async () => {
+    const first = gidOf('first')
+    await relay.perform({ do: 'prepare', gid: first, transaction: keyed('/first') })
+    expect((await storedTransaction(db.pool, first)).due_ms).toBeGreaterThan(50_000)
+    await relay.perform({ do: 'submit', gid: gidOf('second'), transaction: keyed('/second') })
+    await eventually(async () => expect((await storedTransaction(db.pool, first)).due_ms).toBeLessThan(1000))
+  })
+})
+
+describe('topics', () => {
+  test('are read when the branch runs, and each target is called until it is done', async () => {
+    const gid = gidOf('topic')
+    const transaction = messageTo({ branches: [branch('01', '/placeholder'), branch('02', '/after')] })
+    await relay.perform({ do: 'prepare', gid, transaction })
+    await db.pool.query(`update postcommit.branch set target = 'topic://order.placed' where branch = '01'`)
+    expect(await relay.perform({ do: 'submit', gid, waitMs: 200 })).toMatchObject({ outcome: 'pending' })
+    expect(relay.logged.join('\n')).toMatch(/there is no topic order\.placed/)
+    let refusals = 2
+    answer = ({ path }) => (path === '/b' && refusals-- > 0 ? 500 : 200)
+    const client = await db.pool.connect()
+    await client.query('begin')
+    for (const path of ['/a', '/b', '/c']) {
+      await subscribe(client, { tenant: '', topic: 'order.placed', target: `stock${path}`, remark: '' })
+    }
+    await client.query('commit')
+    client.release()
+    expect(await relay.perform({ do: 'query', gid, waitMs: 10_000 })).toMatchObject({ outcome: 'done' })
+    expect((await storedTransaction(db.pool, gid)).ops).toEqual([
+      '01 action succeed',
+      '02 action succeed',
+      '01-01 action succeed',
+      '01-02 action succeed',
+      '01-03 action succeed',
+    ])
+    expect(paths().filter((path) => path === '/b')).toHaveLength(3)
+    expect(paths().at(-1)).toBe('/after')
+  })
+})
+
+test('a branch that is delayed is called no sooner', async () => {
+  const gid = gidOf('later')
+  const transaction = messageTo({
+    branches: [branch('01', '/now'), branch('02', '/later', { delayMs: 600, after: [] })],
+  })
+  expect(await relay.perform({ do: 'submit', gid, transaction, waitMs: 5000 })).toMatchObject({ outcome: 'done' })
+  const [now, later] = stock.calls
+  expect((later?.at ?? 0) - (now?.at ?? 0)).toBeGreaterThan(550)
+})
+
+test('functions of the process are branches too, and refuse by throwing', async () => {
+  const called: string[] = []
+  const handlers = createHandlerDestination('stock', async ({ target, headers }) => {
+    called.push(`${target} ${headers['postcommit-op']}`)
+    if (target === '/pay') throw new Refuse('no money')
+  })
+  const other = await testCoordinator(db.url, [handlers])
+  try {
+    const gid = gidOf('functions')
+    const result = await other.perform({ do: 'submit', gid, transaction: sagaOf(['order', 'pay']), waitMs: 5000 })
+    expect(result).toMatchObject({ outcome: 'failed' })
+    expect(called).toEqual(['/order action', '/pay action', '/undo-pay compensate', '/undo-order compensate'])
+  } finally {
+    await other.end()
+  }
+})
+
+describe('addresses that come with a transaction', () => {
+  const toUrl = (url: string) => messageTo({ branches: [{ branch: '01', ops: { action: { url } }, payload: '{}' }] })
+
+  test('are called where the rules allow it', async () => {
+    const port = String(stock.port)
+    const urls = createUrlDestination({ allow: ['127.0.0.0/8'], ports: [port] })
+    const other = await testCoordinator(db.url, [], { urls })
+    try {
+      const transaction = toUrl(`${stock.url}/action?x=1`)
+      expect(await other.perform({ do: 'submit', gid: gidOf('url'), transaction, waitMs: 5000 })).toMatchObject({
+        outcome: 'done',
+      })
+      expect(paths()).toEqual(['/action?x=1'])
+    } finally {
+      await other.end()
+      await urls.close()
+    }
+  })
+
+  test('and not by any name, redirect or way of writing that leads elsewhere', async () => {
+    await using inside = await httpService()
+    answer = (_, response) => {
+      response.writeHead(302, { location: inside.url }).end()
+      return undefined
+    }
+    // Only the port of the one is allowed, and only the name of the other, which leads to no public address.
+    const urls = createUrlDestination({ allow: ['localhost', '127.0.0.1'], ports: [String(stock.port)] })
+    const byName = createUrlDestination({ allow: ['localhost'], ports: [String(inside.port)] })
+    const relays = [await testCoordinator(db.url, [], { urls }), await testCoordinator(db.url, [], { urls: byName })]
+    const [first, second] = relays
+    try {
+      await relay.end()
+      await first?.perform({ do: 'submit', gid: gidOf('url'), transaction: toUrl(stock.url) })
+      await first?.perform({ do: 'submit', gid: gidOf('url'), transaction: toUrl(inside.url) })
+      const written = ['127.0.0.1', '2130706433', '[::ffff:127.0.0.1]', 'localhost']
+      for (const host of written) {
+        const transaction = toUrl(`http://${host}:${inside.port}/`)
+        await second?.perform({ do: 'submit', gid: gidOf('url'), transaction })
+      }
+      await eventually(async () => {
+        const { rows } = await db.pool.query('select count(*)::int as n from postcommit.branch where attempts > 1')
+        expect(rows[0]?.n).toBe(6)
+      })
+      expect(stock.calls.length).toBeGreaterThan(0)
+      expect(inside.calls).toHaveLength(0)
+    } finally {
+      for (const one of relays) await one.end()
+      await Promise.all([urls.close(), byName.close()])
+    }
+  })
+
+  test('are not called at all without rules', async () => {
+    await relay.perform({ do: 'submit', gid: gidOf('url'), transaction: toUrl(`${stock.url}/x`) })
+    await eventually(async () => {
+      const { rows } = await db.pool.query('select last_error from postcommit.branch')
+      expect(rows[0]?.last_error).toMatch(/no destination/)
+    })
+    expect(paths()).toEqual([])
+  })
+})
+
+test('a paused transaction stands still, and goes on when it is resumed', async () => {
+  answer = () => 500
+  const gid = gidOf('paused')
+  await relay.perform({ do: 'submit', gid, transaction: messageTo() })
+  await eventually(() => expect(stock.calls.length).toBeGreaterThan(2))
+  expect(await pauseTransaction(db.pool, { tenant: '', gid }, { actor: 'ann', reason: 'why' })).toBe(true)
+  await sleep(100)
+  const calls = stock.calls.length
+  await sleep(300)
+  expect(stock.calls).toHaveLength(calls)
+  answer = () => 200
+  await resumeTransaction(db.pool, { tenant: '', gid }, { actor: 'ann', reason: 'why' })
+  expect(await relay.perform({ do: 'query', gid, waitMs: 5000 })).toMatchObject({ outcome: 'done' })
+})
+
+test('somebody is told of a branch that fails again and again, once for so many attempts', async () => {
+  await using alerts = await httpService()
+  const other = await testCoordinator(db.url, [impatient('stock', stock.url)], {
+    alerts: { url: alerts.url, everyAttempts: 3 },
+  })
+  try {
+    await relay.end()
+    let left = 7
+    answer = () => (left-- > 0 ? 500 : 200)
+    const gid = gidOf('alert')
+    expect(await other.perform({ do: 'submit', gid, transaction: messageTo(), waitMs: 10_000 })).toMatchObject({
+      outcome: 'done',
+    })
+    await eventually(() => expect(alerts.calls).toHaveLength(2))
+    expect(JSON.parse(alerts.calls[0]?.body.toString() ?? '')).toMatchObject({ gid, branch: '01', attempts: 3 })
+  } finally {
+    await other.end()
+  }
+})
+
+test('a slow destination, and one that is away, delay no other', async () => {
+  await using slow = await httpService(async () => {
+    await sleep(1500)
+    return 200
+  })
+  await using gone = await httpService()
+  await gone.kill()
+  const options = { concurrency: 2 }
+  const other = await testCoordinator(db.url, [
+    impatient('stock', stock.url),
+    impatient('slow', slow.url, options),
+    impatient('gone', gone.url, options),
+  ])
+  try {
+    await relay.end()
+    const to = (destination: string) =>
+      messageTo({ branches: [{ branch: '01', ops: { action: { destination, path: '/x' } }, payload: '{}' }] })
+    const troubled = ['slow', 'gone'].flatMap((name) => Array.from({ length: 300 }, () => to(name)))
+    await Promise.all(troubled.map((transaction) => other.perform({ do: 'submit', gid: gidOf('bad'), transaction })))
+    const from = performance.now()
+    await Promise.all(
+      Array.from({ length: 100 }, () =>
+        other.perform({ do: 'submit', gid: gidOf('good'), transaction: to('stock'), waitMs: 10_000 }),
+      ),
+    )
+    expect(stock.calls).toHaveLength(100)
+    expect(performance.now() - from).toBeLessThan(3000)
+  } finally {
+    await other.end()
+  }
+})
+
+describe('another relay', () => {
+  test('tells whoever waits there how a transaction ended that this one carried out', async () => {
+    const other = await testCoordinator(db.url, [impatient('stock', stock.url)])
+    try {
+      answer = async () => {
+        await sleep(300)
+        return 200
+      }
+      const gid = gidOf('elsewhere')
+      await relay.perform({ do: 'submit', gid, transaction: messageTo() })
+      expect(await other.perform({ do: 'query', gid, waitMs: 5000 })).toMatchObject({ outcome: 'done' })
+      expect(stock.calls).toHaveLength(1)
+    } finally {
+      await other.end()
+    }
+  })
+
+  test('goes on at once with what a stopping relay gives back', async () => {
+    answer = ({ path }, response) => {
+      if (path === '/second') return 200
+      if (stock.calls.length > 1) return 200
+      // The first call is never answered.
+      response.on('close', () => undefined)
+      return undefined
+    }
+    const gid = gidOf('given-back')
+    await relay.perform({ do: 'submit', gid, transaction: sagaOf(['first', 'second']) })
+    await eventually(() => expect(stock.calls).toHaveLength(1))
+    await relay.end(50)
+    expect((await storedTransaction(db.pool, gid)).lease_token).toBe(null)
+    const other = await testCoordinator(db.url, [impatient('stock', stock.url)])
+    try {
+      expect(await other.perform({ do: 'query', gid, waitMs: 5000 })).toMatchObject({ outcome: 'done' })
+      expect(paths()).toEqual(['/first', '/first', '/second'])
+    } finally {
+      await other.end()
+    }
+  })
+})
