@@ -69,7 +69,7 @@ export function readAddressRules({ allow, ports = PORTS }: AddressRulesOptions):
 }
 
 /** The host of a URL as names and addresses are compared: without the brackets of version 6. */
-export function hostOf({ hostname }: URL): string {
+function hostOf({ hostname }: URL): string {
   return hostname.replace(/^\[|\]$/g, '').toLowerCase()
 }
 
