@@ -75,7 +75,7 @@ const statements: Record<string, (client: Queryable) => Promise<unknown>> = {
   selectNextTransactionDue,
   selectCheckDestinations,
   expediteHeads: (client) => expediteHeads(client, [{ tenant: '', key: 'k3' }]),
-  expediteTransaction: (client) => expediteTransaction(client, key),
+  expediteTransaction: (client) => expediteTransaction(client, key, { actor: 'ada', reason: 'why' }),
   pauseTransaction: (client) => pauseTransaction(client, key, act),
 }
 

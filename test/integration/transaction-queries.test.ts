@@ -195,10 +195,10 @@ describe('due times', () => {
 (select id from postcommit.global_transaction where gid = $1)`,
       [one.gid],
     )
-    expect(await expediteTransaction(pool, one)).toBe(true)
+    expect(await expediteTransaction(pool, one, act)).toBe(true)
     const story = await pool.query('select due_at from postcommit.branch where due_at = $1', ['infinity'])
     expect(story.rows).toEqual([])
-    expect(await expediteTransaction(pool, { tenant: 'another', gid: one.gid })).toBe(false)
+    expect(await expediteTransaction(pool, { tenant: 'another', gid: one.gid }, act)).toBe(false)
   })
 })
 
@@ -282,6 +282,7 @@ describe('topics', () => {
     expect(await remove('none', 'b')).toEqual({ kind: 'no-such-topic' })
     expect(await remove('t', 'a')).toEqual({ kind: 'removed', version: '2' })
     expect(await remove('t', 'a')).toEqual({ kind: 'topic-is-empty' })
+    expect(await deleteTopic(pool, tenant, 't', '1')).toBe(false)
     expect(await deleteTopic(pool, tenant, 't')).toBe(true)
     expect(await deleteTopic(pool, tenant, 't')).toBe(false)
   })

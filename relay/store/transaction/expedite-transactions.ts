@@ -1,4 +1,5 @@
 import type { Queryable } from '../queryable.ts'
+import type { Act } from '../requeue-dead-letters.ts'
 import type { TransactionKey } from './transaction-row.ts'
 
 /** Which transactions are to be looked at now. */
@@ -46,14 +47,24 @@ select (select count(*)::int from found) as found, (select count(*)::int from mo
   return { count, hasRemaining: found > count }
 }
 
-/** Makes one transaction due now, if it is unfinished and neither claimed nor paused; resolves to whether it was. Index: global_transaction_gid. */
-export async function expediteTransaction(client: Queryable, { tenant, gid }: TransactionKey): Promise<boolean> {
+/**
+ * Makes one transaction due now, if it is unfinished and neither claimed nor paused, and tells its story who wanted it;
+ * resolves to whether it was. Index: global_transaction_gid.
+ */
+export async function expediteTransaction(
+  client: Queryable,
+  { tenant, gid }: TransactionKey,
+  act: Act,
+): Promise<boolean> {
   const { rows } = await client.query({
     text: `with ${expedited(`select id from postcommit.global_transaction
   where tenant = $1 and gid = $2 and finished_at is null and lease_token is null and paused_reason is null
-  for no key update`)}
+  for no key update`)}, told as (
+  insert into postcommit.branch_attempt (transaction_id, event, attempt, detail, actor)
+  select id, 'retried', 0, $3, $4 from moved
+)
 select from moved`,
-    values: [tenant, gid],
+    values: [tenant, gid, act.reason, act.actor],
   })
   return rows.length > 0
 }

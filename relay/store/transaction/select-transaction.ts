@@ -1,4 +1,4 @@
-import type { OpStatus } from '../../engine/transaction/op.ts'
+import type { OpStatus, Recovery } from '../../engine/transaction/op.ts'
 import type { Queryable } from '../queryable.ts'
 import type { ListedTransaction } from './list-transactions.ts'
 import type { TransactionKey } from './transaction-row.ts'
@@ -18,6 +18,8 @@ export interface TransactionStory extends ListedTransaction {
   readonly lastError: string | null
   readonly backoffMs: number | null
   readonly deadline: Date | null
+  /** The counter of starts and ends: what a decision about its branches is compared by. */
+  readonly seq: number
   readonly branches: readonly BranchStory[]
 }
 
@@ -30,6 +32,7 @@ export interface BranchStory {
   readonly payload: string | null
   readonly body: Buffer | null
   readonly after: readonly string[] | null
+  readonly recovery: Recovery | null
   readonly startSeq: number | null
   readonly endSeq: number | null
   readonly calls: number
@@ -57,7 +60,7 @@ export async function selectTransaction(
     text: `select id, tenant, gid, mode, status, run_by as "runBy", protocol, dialect, digest, key,
   check_destination as "checkDestination", check_target as "checkTarget", options, custom_data as "customData",
   ext_data as "extData", result, rollback_reason as "rollbackReason", last_error as "lastError",
-  backoff_ms as "backoffMs", deadline, asked, lease_owner as "leaseOwner", paused_reason as "pausedReason",
+  backoff_ms as "backoffMs", deadline, seq, asked, lease_owner as "leaseOwner", paused_reason as "pausedReason",
   nullif(due_at, 'infinity') as "dueAt", created_at as "createdAt", updated_at as "updatedAt",
   finished_at as "finishedAt"
 from postcommit.global_transaction where tenant = $1 and gid = $2`,
@@ -66,7 +69,7 @@ from postcommit.global_transaction where tenant = $1 and gid = $2`,
   const [transaction] = rows
   if (transaction === undefined) return undefined
   const { rows: branches } = await client.query<BranchStory>({
-    text: `select branch, op, status, target, payload, body, after, start_seq as "startSeq", end_seq as "endSeq", calls,
+    text: `select branch, op, status, target, payload, body, after, recovery, start_seq as "startSeq", end_seq as "endSeq", calls,
   attempts, last_status as "lastStatus", last_error as "lastError", duration_ms as "durationMs", result,
   created_at as "createdAt", updated_at as "updatedAt", finished_at as "finishedAt"
 from postcommit.branch where transaction_id = $1 order by place, branch, op`,
