@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import { preparedMessages } from 'postcommit/barrier'
-import { NATS_DESTINATION, type OperationAnswer, type TransactionOperation } from 'postcommit/protocol'
+import { NATS_DESTINATION, type OperationAnswer, PostcommitError, type TransactionOperation } from 'postcommit/protocol'
 import { askInSql } from './back-query/ask-in-sql.ts'
 import { askOverNats } from './back-query/ask-over-nats.ts'
 import { type Asker, askDestination } from './back-query/asker.ts'
@@ -62,7 +62,7 @@ interface Surroundings {
 export function serveTransactions(options: TransactionsOptions & Surroundings): ServedTransactions {
   const { source, pool, metrics, checkAfterMs, deadlineMs } = options
   const coordinator = new Coordinator(options)
-  const intake = new Intake(pool, { refusal: () => new Error('too many requests wait for the database') })
+  const intake = new Intake(pool, { refusal: tooMany })
   const operations = new Operations({ client: pool, intake, coordinator, defaults: { checkAfterMs, deadlineMs } })
   const backQuery = new BackQueryLoop({
     ...options,
@@ -110,4 +110,8 @@ function overNats(broker: () => Broker | undefined): Asker {
       return current === undefined ? 'unreachable' : await askOverNats(current).ask(row, signal)
     },
   }
+}
+
+function tooMany(): PostcommitError<'POSTCOMMIT_RELAY_UNAVAILABLE'> {
+  return new PostcommitError('POSTCOMMIT_RELAY_UNAVAILABLE', { reason: 'too many requests wait for its database' })
 }

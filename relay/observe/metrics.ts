@@ -27,6 +27,9 @@ export interface Metrics {
   readonly transactionsPending: Gauge<'source' | 'status'>
   readonly transactionsInDoubt: Gauge<'source'>
   readonly transactionsOldestAge: Gauge<'source'>
+  readonly apiRequests: Counter<'route' | 'method' | 'status'>
+  readonly apiSeconds: Histogram<'route'>
+  readonly apiOperations: Counter<'do' | 'outcome'>
 }
 
 /** A fresh registry with every instrument; one a relay. */
@@ -40,6 +43,7 @@ export function createMetrics(): Metrics {
     ...waiting(registry),
     ...coordinating(registry),
     ...belonging(registry),
+    ...answering(registry),
   }
 }
 
@@ -200,6 +204,32 @@ function belonging(registry: Registry) {
     natsConnected: new Gauge({
       name: 'postcommit_nats_connected',
       help: '1 while the connection to NATS is up.',
+      registers,
+    }),
+  }
+}
+
+/** What the API is asked. A route is a template, never an address. */
+function answering(registry: Registry) {
+  const registers = [registry]
+  return {
+    apiRequests: new Counter({
+      name: 'postcommit_api_requests_total',
+      help: 'Requests to the API, by the template of their route and the status of the answer.',
+      labelNames: ['route', 'method', 'status'] as const,
+      registers,
+    }),
+    apiSeconds: new Histogram({
+      name: 'postcommit_api_request_seconds',
+      help: 'From the head of a request to the end of its answer; waiting for the end of a transaction included.',
+      labelNames: ['route'] as const,
+      buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60],
+      registers,
+    }),
+    apiOperations: new Counter({
+      name: 'postcommit_api_operations_total',
+      help: 'Operations on transactions, by what was answered: done, pending, failed, refused, unknown.',
+      labelNames: ['do', 'outcome'] as const,
       registers,
     }),
   }

@@ -1,3 +1,4 @@
+import { API_ERRORS } from './api-errors.ts'
 import { fillTemplate } from './fill-template.ts'
 
 /**
@@ -310,6 +311,7 @@ export const ERRORS = {
     action: 'Close it when nothing uses it any more.',
     retryable: false,
   },
+  ...API_ERRORS,
 } as const satisfies Record<string, { message: string; action: string; retryable: boolean }>
 
 /** A code of the table {@link ERRORS}. */

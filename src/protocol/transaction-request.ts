@@ -84,6 +84,19 @@ export function parseBatch(text: string): readonly TransactionOperation[] {
   }
 }
 
+/**
+ * Parses one operation.
+ * @throws `POSTCOMMIT_INVALID_REQUEST` naming the place.
+ */
+export function parseOperation(value: unknown): TransactionOperation {
+  try {
+    return readOperation(value, '')
+  } catch (error) {
+    if (!(error instanceof Unreadable)) throw error
+    throw new PostcommitError('POSTCOMMIT_INVALID_REQUEST', { reason: error.message })
+  }
+}
+
 const OPERATIONS = ['prepare', 'submit', 'abort', 'registerBranch', 'query'] as const
 
 /** Reads one operation. */

@@ -1,0 +1,67 @@
+import { isFinal } from '../engine/transaction/transaction.ts'
+import type { ListedTransaction } from '../store/transaction/list-transactions.ts'
+import type { BranchAttempt } from '../store/transaction/select-branch-attempts.ts'
+import type { BranchStory, TransactionStory } from '../store/transaction/select-transaction.ts'
+
+/** A transaction in a list, as it is shown. What services sent is not in it. */
+export function listedView(transaction: ListedTransaction) {
+  const { gid, tenant, mode, status, asked, rollbackReason, pausedReason, leaseOwner } = transaction
+  const { dueAt, createdAt, updatedAt, finishedAt } = transaction
+  return {
+    gid,
+    tenant,
+    mode,
+    status,
+    inDoubt: status === 'prepared' && asked > 0,
+    asked,
+    reason: rollbackReason,
+    pausedReason,
+    relay: leaseOwner,
+    // What has ended is not due, whatever its row says.
+    dueAt: isFinal(status) ? null : dueAt,
+    createdAt,
+    updatedAt,
+    finishedAt,
+  }
+}
+
+/** A transaction with what became of each call, as it is shown. Payloads are told by their length alone. */
+export function storyView(story: TransactionStory, attempts: readonly BranchAttempt[]) {
+  const { runBy, key, checkDestination, checkTarget, lastError, deadline, result, branches } = story
+  return {
+    ...listedView(story),
+    runBy,
+    key,
+    backQuery: checkTarget === null ? null : { destination: checkDestination, target: checkTarget },
+    deadline,
+    lastError,
+    result,
+    branches: branches.map(branchView),
+    attempts: attempts.map(attemptView),
+  }
+}
+
+function branchView(branch: BranchStory) {
+  const { op, status, target, after, recovery, calls, attempts, lastStatus, lastError, durationMs } = branch
+  const { payload, body, createdAt, finishedAt } = branch
+  return {
+    branch: branch.branch,
+    op,
+    status,
+    target,
+    after,
+    recovery,
+    calls,
+    attempts,
+    lastStatus,
+    lastError,
+    durationMs,
+    payloadBytes: body?.length ?? Buffer.byteLength(payload ?? ''),
+    createdAt,
+    finishedAt,
+  }
+}
+
+function attemptView({ id: _, ...attempt }: BranchAttempt) {
+  return attempt
+}
