@@ -6,13 +6,15 @@ import { createMetrics } from '../observe/metrics.ts'
 import { type HealthServer, startHealthServer } from '../observe/server.ts'
 import { preflight } from '../preflight.ts'
 import { createRelay, type Relay } from '../relay.ts'
+import { serveApi } from './api-server.ts'
 import { relayOptions } from './relay-options.ts'
 import { withClient } from './sources.ts'
 
-/** A relay with its health server, as `run` and `dev` run one. */
+/** A relay with its health server and its API, as `run` and `dev` run one. */
 export interface Daemon {
   readonly relay: Relay
   readonly healthUrl: string | undefined
+  readonly apiUrl: string | undefined
   /** Drains and ends; resolves to whether it did so in time. */
   stop(): Promise<boolean>
 }
@@ -24,7 +26,7 @@ const STOP_GRACE_MS = 5000
 export const DEFAULT_NAME = `${hostname()}:${process.pid}`
 
 /**
- * Starts a relay and its health server. A database that is away is waited for, as it would be later; one that only a
+ * Starts a relay, its health server and its API. A database that is away is waited for, as it would be later; one that only a
  * person can mend is refused at once.
  *
  * @throws `POSTCOMMIT_LISTEN_FAILED`, and what `requireTrustworthy` throws and repeating does not mend.
@@ -34,6 +36,7 @@ export async function startDaemon(config: RelayConfig, cwd: string, log: Logger)
   const relay = createRelay({ name: DEFAULT_NAME, ...relayOptions(config, cwd), log, metrics })
   await Promise.all(Object.entries(config.databases).map(([source, { url }]) => refuseHopeless(source, url, log)))
   const server = config.http.enabled ? await serveHealth(config, relay, log) : undefined
+  const api = await serveApi(config, relay, log)
   const started = relay.start().then(
     () => log.info('every source is being served'),
     () => undefined,
@@ -41,10 +44,13 @@ export async function startDaemon(config: RelayConfig, cwd: string, log: Logger)
   return {
     relay,
     healthUrl: server?.url,
+    apiUrl: api?.url,
     async stop() {
       server?.drain()
+      api?.drain()
+      // Whoever waits for the end of a transaction is answered by this, before the connections close.
       const inTime = await endsWithin(config.drainMs + STOP_GRACE_MS, relay.stop())
-      await server?.close()
+      await Promise.all([server?.close(), api?.close()])
       if (inTime) await started
       return inTime
     },

@@ -22,6 +22,7 @@ export function exitCodeOf(error: unknown): ExitCode {
     case 'POSTCOMMIT_INVALID_OPTIONS':
     case 'POSTCOMMIT_INVALID_SECRET':
     case 'POSTCOMMIT_INVALID_GID':
+    case 'POSTCOMMIT_API_EXPOSED':
       return ExitCode.Usage
     case 'POSTCOMMIT_DATABASE_UNREACHABLE':
       return ExitCode.Unreachable

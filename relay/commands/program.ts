@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { PostcommitError } from 'postcommit/protocol'
 import { maskAddresses } from '../observe/mask-addresses.ts'
 import { RELAY_VERSION } from '../version.ts'
+import { apiKeyCommand } from './api-key.ts'
 import { checkConfigCommand } from './check-config.ts'
 import type { CommandContext } from './context.ts'
 import { deadLetterCommand } from './dead-letter.ts'
@@ -26,6 +27,7 @@ const COMMANDS = [
   inspectCommand,
   tailCommand,
   deadLetterCommand,
+  apiKeyCommand,
   checkConfigCommand,
   doctorCommand,
   rebaseCommand,

@@ -9,7 +9,14 @@ export interface ConfigProblem {
 
 /** What is wrong between options that are each right. */
 export function crossFieldProblems(config: RelayConfig): readonly ConfigProblem[] {
-  return [...databases(config), ...nats(config), ...destinations(config), ...coordinator(config), ...http(config)]
+  return [
+    ...databases(config),
+    ...nats(config),
+    ...destinations(config),
+    ...coordinator(config),
+    ...http(config),
+    ...api(config),
+  ]
 }
 
 function* databases({ databases, allowPlaintext }: RelayConfig): Generator<ConfigProblem> {
@@ -88,5 +95,13 @@ function* http({ http }: RelayConfig): Generator<ConfigProblem> {
   yield {
     path: ['http', 'host'],
     message: 'listening beyond this host needs http.token, so that not everybody on the network reads the metrics',
+  }
+}
+
+function* api({ api, coordinator }: RelayConfig): Generator<ConfigProblem> {
+  if (!api.enabled || coordinator.database === undefined || api.auth === 'keys' || isLoopback(api.host)) return
+  yield {
+    path: ['api', 'auth'],
+    message: 'listening beyond this host needs keys, so that not everybody on the network may decide over transactions',
   }
 }

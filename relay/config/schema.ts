@@ -142,6 +142,19 @@ const Http = z.strictObject({
     .describe('Bearer token demanded by /metrics, and by the details of /readyz. /livez never asks for it.'),
 })
 
+const Api = z.strictObject({
+  enabled: z
+    .boolean()
+    .default(true)
+    .describe('Whether the API is served; only by a relay that has a `coordinator.database`.'),
+  host: z.string().min(1).default('127.0.0.1').describe('Address to listen on; another than loopback needs keys.'),
+  port: whole(0, 65535).default(8484).describe('Port to listen on; 0 takes a free one and logs it.'),
+  auth: z
+    .enum(['keys', 'none'])
+    .default('keys')
+    .describe('`keys`: a request needs an API key (`postcommit api-key create`). `none`: only on loopback.'),
+})
+
 const Log = z.strictObject({
   level: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
@@ -188,6 +201,7 @@ export const RelayConfig = z.strictObject({
     .default(25 * SECOND_MS)
     .describe('How long a stopping relay waits for what is under way.'),
   http: Http.prefault({}).describe('Health and metrics.'),
+  api: Api.prefault({}).describe('The API of global transactions.'),
   log: Log.prefault({}).describe('The log on standard output.'),
 })
 
