@@ -1,4 +1,5 @@
 import type { Case } from './case.ts'
+import { drain } from './cases/drain.ts'
 
 /** Everything that is measured, in the order in which it is. */
-export const cases: readonly Case[] = []
+export const cases: readonly Case[] = [drain]

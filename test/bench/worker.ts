@@ -15,6 +15,8 @@ export interface Worker<Commands extends CommandTable> {
   watch(): Promise<void>
   /** What was seen since {@link watch}. */
   usage(): Promise<Usage>
+  /** Stops it in its tracks, or lets it go on: SIGSTOP, SIGCONT. */
+  signal(signal: NodeJS.Signals): void
   stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -83,6 +85,7 @@ export async function startWorker<Commands extends CommandTable>(
     call: call as Worker<Commands>['call'],
     watch: async () => void (await call(BUILT_IN.watch)),
     usage: async () => (await call(BUILT_IN.usage)) as Usage,
+    signal: (signal) => void child.kill(signal),
     stop,
     [Symbol.asyncDispose]: stop,
   }
