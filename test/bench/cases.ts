@@ -1,5 +1,6 @@
 import type { Case } from './case.ts'
 import { drain } from './cases/drain.ts'
+import { http } from './cases/http.ts'
 
 /** Everything that is measured, in the order in which it is. */
-export const cases: readonly Case[] = [drain]
+export const cases: readonly Case[] = [drain, http]
