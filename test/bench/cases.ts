@@ -1,6 +1,7 @@
 import type { Case } from './case.ts'
+import { consumer } from './cases/consumer.ts'
 import { drain } from './cases/drain.ts'
 import { http } from './cases/http.ts'
 
 /** Everything that is measured, in the order in which it is. */
-export const cases: readonly Case[] = [drain, http]
+export const cases: readonly Case[] = [drain, http, consumer]
