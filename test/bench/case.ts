@@ -8,6 +8,8 @@ export interface Case {
   readonly title: string
   /** What of it cannot be compared, and with what. Printed in the document. */
   readonly caveats?: readonly string[]
+  /** A quick run leaves it out, unless it is named. */
+  readonly onlyInFull?: boolean
   run(bench: Bench): Promise<readonly Measurement[]>
 }
 

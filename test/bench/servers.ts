@@ -72,7 +72,7 @@ export async function startServers(): Promise<Servers> {
     stream: () => openStream(connection),
     [Symbol.asyncDispose]: async () => {
       await connection.close()
-      await Promise.all([...databases].map(({ pool }) => (pool.ended ? undefined : pool.end())))
+      await Promise.all([...databases].filter(({ pool }) => !pool.ended).map(({ pool }) => pool.end()))
       await Promise.all([postgres.stop(), nats.stop()])
       await rm(folder, { recursive: true, force: true })
     },
