@@ -18,7 +18,7 @@ const PEERS: readonly (readonly [name: PeerName, configuration: PeerConfiguratio
   ['pg-boss', 'work', 20_000, 'pg-boss, four workers, 1,000 each'],
   ['pg-boss', 'default', 3, 'pg-boss, as in its README'],
   ['pg-transactional-outbox', 'fastest', 2000, 'pg-transactional-outbox, 100 each, every 50 ms'],
-  ['pg-transactional-outbox', 'default', 500, 'pg-transactional-outbox, as in its README'],
+  ['pg-transactional-outbox', 'default', 200, 'pg-transactional-outbox, as in its README'],
 ]
 
 /** All of them, in the configurations that a user has to choose from. */
