@@ -7,12 +7,13 @@ import { PostcommitError } from './protocol/errors.ts'
 import { failpoint } from './protocol/failpoint.ts'
 import { type Gid, parseGid } from './protocol/gid.ts'
 import type { CollectedMessage } from './store/collected-message.ts'
-import { CommitFailure, type IsolationLevel, type Run } from './store/database.ts'
+import { CommitFailure, type IsolationLevel, type Run, type Statement } from './store/database.ts'
 import { IN_FAILED_TRANSACTION, sqlState } from './store/database-error.ts'
 import { insertGid } from './store/insert-gid.ts'
 import { insertMessages } from './store/insert-messages.ts'
 import { notify } from './store/notify.ts'
 import { type DatabaseLike, openDatabase, runInside, type TransactionOf } from './store/open-database.ts'
+import { publishMessage } from './store/publish-message.ts'
 import { selectGidDigest } from './store/select-gid-digest.ts'
 import { selectXid } from './store/select-xid.ts'
 import { updateGidDigest } from './store/update-gid-digest.ts'
@@ -200,9 +201,14 @@ async function isSameAsBefore(run: Run, gid: Gid, messages: readonly CollectedMe
 
 /** Writes the messages; resolves to the xid of the transaction, undefined if it has written nothing at all. */
 async function writeMessages(run: Run, gid: Gid, messages: readonly CollectedMessage[]): Promise<string | undefined> {
-  const statement = messages.length === 0 ? selectXid() : insertMessages(gid, messages)
-  const [row] = await inLiveTransaction(gid, run(statement))
+  const [row] = await inLiveTransaction(gid, run(writingOf(gid, messages)))
   return typeof row?.['xid'] === 'string' ? row['xid'] : undefined
+}
+
+function writingOf(gid: Gid, messages: readonly CollectedMessage[]): Statement {
+  const [only] = messages
+  if (only === undefined) return selectXid()
+  return only.kind === 'publish' && messages.length === 1 ? publishMessage(gid, only) : insertMessages(gid, messages)
 }
 
 async function inLiveTransaction<T>(gid: Gid, statement: Promise<T>): Promise<T> {
