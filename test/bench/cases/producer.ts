@@ -75,10 +75,10 @@ async function measureAt(
   })
   for (const [name, run] of contenders) {
     bench.progress(`warming up ${name}, ${connections} connections`)
-    await run(bench.scale(1000, 200))
+    await run(bench.scale(1000, 150))
   }
   const samples = await alternate(
-    Object.fromEntries(contenders.map(([name, run]) => [name, () => run(bench.scale(1000, 300))])),
+    Object.fromEntries(contenders.map(([name, run]) => [name, () => run(bench.scale(1000, 250))])),
     bench.scale(9, 5),
     (name, value) => bench.progress(`${name}, ${connections} connections: ${Math.round(value)}/s`),
   )
