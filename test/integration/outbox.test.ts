@@ -218,31 +218,6 @@ describe.each(clients)('commit over $client', ({ open }) => {
     expect(hot).toEqual(['"first"', '"second"'])
   })
 
-  test('a message has the same slot whether it is alone or not, and an id drawn after the lock of its key', async () => {
-    const publish = (keys: readonly (string | undefined)[]) =>
-      open().commit(
-        async (_, message) => {
-          for (const key of keys) message.publish('a.b', 1, key === undefined ? {} : { key })
-        },
-        { gid: `slots-${keys.length}` },
-      )
-    await publish(['k'])
-    await publish(['k', 'k'])
-    const slots = await rows<{ slot: number }>('select distinct slot from postcommit.outbox')
-    expect(slots).toHaveLength(1)
-    const holder = await db.pool.connect()
-    await holder.query('begin')
-    await createOutbox({ db: db.pool, wake: 'off' }).add(holder, (message) => message.publish('a.b', 1, { key: 'k' }))
-    const waiting = open().commit((_, message) => message.publish('a.b', 'waited', { key: 'k' }))
-    await new Promise((resolve) => setTimeout(resolve, 100))
-    const { rows: last } = await db.pool.query<{ last: string }>('select last_value as last from postcommit.outbox_id')
-    await holder.query('commit')
-    holder.release()
-    await waiting
-    const [waited] = await rows<{ id: string }>(`select id from postcommit.outbox where payload = '"waited"'`)
-    expect(Number(waited?.id)).toBeGreaterThan(Number(last[0]?.last))
-  })
-
   test('the same two keys in either order never deadlock', async () => {
     const outbox = open()
     const publish = (keys: readonly string[]) =>
