@@ -44,18 +44,16 @@ function publishAll(gids: readonly string[], publish: Publish): Promise<void> {
   return new Promise((resolve, reject) => {
     let next = 0
     let acked = 0
-    const send = (): void => {
-      const gid = gids[next]
-      if (gid === undefined) return
-      next += 1
-      publish(gid, (problem) => {
-        if (problem !== undefined) return reject(new Error(problem))
-        acked += 1
-        if (acked === gids.length) resolve()
-        else send()
-      })
+    const settle = (problem: string | undefined): void => {
+      acked += 1
+      if (problem !== undefined) reject(new Error(problem))
+      else if (acked === gids.length) resolve()
+      else fill()
     }
-    for (let n = 0; n < IN_FLIGHT; n += 1) send()
+    const fill = (): void => {
+      for (; next < gids.length && next - acked < IN_FLIGHT; next += 1) publish(gids[next] ?? '', settle)
+    }
+    fill()
   })
 }
 
