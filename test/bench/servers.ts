@@ -44,7 +44,7 @@ export interface BenchStream {
  * What differs from a server as it is installed, the same for every contender: enough connections, and room so that
  * checkpoints and evictions do not fall into one contender's round. Commits are synced.
  */
-export const POSTGRES_SETTINGS = { max_connections: '200', shared_buffers: '1GB', max_wal_size: '8GB' } as const
+export const POSTGRES_SETTINGS = { max_connections: '300', shared_buffers: '1GB', max_wal_size: '8GB' } as const
 /** The duplicate window of the streams: as long as the relay asks for by default. */
 const DUPLICATE_WINDOW_NS = 10 * 60 * 1e9
 

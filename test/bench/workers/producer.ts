@@ -35,7 +35,7 @@ type Transact = (account: number, key: string | undefined) => Promise<unknown>
 const PAYLOAD = { order: 'x'.repeat(200 - '{"order":""}'.length) }
 
 serve(async (config: ProducerConfig) => {
-  const pools = new Map<number, { readonly pool: pg.Pool; readonly transact: Transact }>()
+  let opened: { readonly connections: number; readonly pool: pg.Pool; readonly transact: Transact } | undefined
   const setUp = new pg.Pool({ connectionString: config.database, max: 1 })
   const open = await opener(config, setUp)
   await setUp.end()
@@ -48,7 +48,7 @@ serve(async (config: ProducerConfig) => {
   }
   const commands: ProducerCommands = {
     async run(connections, ms, keys) {
-      const { transact } = pools.get(connections) ?? openPool(connections)
+      const { transact } = await openPool(connections)
       const startedAt = performance.now()
       let done = 0
       await Promise.all(
@@ -63,13 +63,15 @@ serve(async (config: ProducerConfig) => {
       return (done / (performance.now() - startedAt)) * 1000
     },
   }
-  function openPool(connections: number) {
+  // One pool at a time: all contenders together must not have more connections than the server takes.
+  async function openPool(connections: number) {
+    if (opened?.connections === connections) return opened
+    await opened?.pool.end()
     const pool = new pg.Pool({ connectionString: config.database, max: connections, idleTimeoutMillis: 0 })
-    const opened = { pool, transact: open(pool) }
-    pools.set(connections, opened)
+    opened = { connections, pool, transact: open(pool) }
     return opened
   }
-  return { commands, close: () => Promise.all([...pools.values()].map(({ pool }) => pool.end())) }
+  return { commands, close: async () => await opened?.pool.end() }
 })
 
 async function opener(
