@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
-import type { Bench, Case } from './case.ts'
+import type { Bench, Case, Prepared } from './case.ts'
 import { writeDocument } from './document.ts'
 import { describeMachine } from './machine.ts'
 import type { Measurement } from './measurement.ts'
@@ -79,9 +79,11 @@ async function measureAll(
   servers: Servers,
 ): Promise<ReadonlyMap<Case, readonly Measurement[]>> {
   const measured = new Map<Case, readonly Measurement[]>()
+  const prepared = new Map<Case, Prepared | undefined>()
+  for (const each of cases) prepared.set(each, await each.prepare?.(benchOf(each, servers, quick)))
   for (const each of cases) {
     console.log(`${each.name}: ${each.title}`)
-    const measurements = await run(each, servers, quick)
+    const measurements = await run(each, prepared.get(each), servers, quick)
     clearProgress()
     for (const measurement of measurements) console.log(`${describe(measurement)}\n`)
     measured.set(each, measurements)
@@ -89,9 +91,15 @@ async function measureAll(
   return measured
 }
 
-async function run(each: Case, servers: Servers, quick: boolean): Promise<readonly Measurement[]> {
+async function run(
+  each: Case,
+  prepared: Prepared | undefined,
+  servers: Servers,
+  quick: boolean,
+): Promise<readonly Measurement[]> {
+  const bench = benchOf(each, servers, quick)
   try {
-    return await each.run(benchOf(each, servers, quick))
+    return [...(await each.run(bench)), ...((await prepared?.measure(bench)) ?? [])]
   } catch (error) {
     throw new Error(`${each.name} could not be measured`, { cause: error })
   }

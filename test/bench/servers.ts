@@ -17,6 +17,8 @@ export interface Servers {
   database(options?: { readonly empty?: boolean }): Promise<BenchDatabase>
   /** A new stream with file storage that takes `<prefix>.>`. */
   stream(): Promise<BenchStream>
+  /** Another PostgreSQL, for what must not disturb the others. It sweeps and saves nothing by itself. */
+  postgresAside(): Promise<{ readonly url: string }>
   /** Ends them; a second call waits for the first. */
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -48,6 +50,8 @@ export const POSTGRES_SETTINGS = { max_connections: '300', shared_buffers: '1GB'
 /** The duplicate window of the streams: as long as the relay asks for by default. */
 const DUPLICATE_WINDOW_NS = 10 * 60 * 1e9
 
+const ASIDE_SETTINGS = { ...POSTGRES_SETTINGS, autovacuum: 'off', checkpoint_timeout: '1h' }
+
 /** Starts PostgreSQL and nats-server in a folder of their own, which is removed with them. */
 export async function startServers(): Promise<Servers> {
   const folder = await mkdtemp(join(tmpdir(), 'postcommit-bench-'))
@@ -55,15 +59,21 @@ export async function startServers(): Promise<Servers> {
     startPostgres({ dataDir: join(folder, 'postgres'), settings: POSTGRES_SETTINGS }),
     startNats({ storeDir: join(folder, 'nats') }),
   ] as const
+  const aside: Promise<PostgresServer>[] = []
+  const startAside = () => {
+    const server = startPostgres({ dataDir: join(folder, `postgres-${aside.length}`), settings: ASIDE_SETTINGS })
+    aside.push(server)
+    return server
+  }
   const end = async () => {
-    for (const started of await Promise.allSettled(starting)) {
+    for (const started of await Promise.allSettled([...starting, ...aside])) {
       if (started.status === 'fulfilled') await started.value.stop()
     }
     await rm(folder, { recursive: true, force: true })
   }
   try {
     const [postgres, nats] = await Promise.all(starting)
-    return use(postgres, nats, await connect({ servers: nats.url }), end)
+    return use(postgres, nats, await connect({ servers: nats.url }), { startAside, end })
   } catch (error) {
     await end()
     throw error
@@ -74,7 +84,7 @@ function use(
   postgres: PostgresServer,
   nats: NatsServer,
   connection: NatsConnection,
-  end: () => Promise<void>,
+  { startAside, end }: { startAside: () => Promise<PostgresServer>; end: () => Promise<void> },
 ): Servers {
   const databases = new Set<BenchDatabase>()
   let ended: Promise<void> | undefined
@@ -98,6 +108,7 @@ function use(
       return database
     },
     stream: () => openStream(connection),
+    postgresAside: startAside,
     [Symbol.asyncDispose]: () => {
       ended ??= endAll()
       return ended

@@ -1,19 +1,14 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startPostgres } from '@postcommit/relay/dev'
 import pg from 'pg'
 import { parseSnapshot } from '../../../relay/engine/snapshot.ts'
 import { READER_OPTIONS } from '../../../relay/sessions.ts'
 import { applyMigrations } from '../../../relay/store/migrate.ts'
 import { selectWindow, type WindowRange } from '../../../relay/store/select-window.ts'
-import { alternate } from '../alternate.ts'
+import { alternate, quiet } from '../alternate.ts'
 import { drainBacklog, insertOf } from '../backlog.ts'
-import type { Bench, Case } from '../case.ts'
+import type { Bench, Case, Prepared } from '../case.ts'
 import { atMost, type Measurement, ratioAtMost, read, spread } from '../measurement.ts'
 import { layPipe, type Pipe } from '../pipe.ts'
-import { POSTGRES_SETTINGS } from '../servers.ts'
 import type { Usage } from '../worker.ts'
 
 const MILLION = 1_000_000
@@ -31,15 +26,11 @@ export const growth: Case = {
     'The cost of a message is the time of a drain divided by its messages; small backlogs carry the start of the drain.',
     'The open transaction is one in a PostgreSQL of its own, so that it holds up nobody else; it has drawn its id before a million messages were written and handed on, and stays open for the time that the table says.',
   ],
+  prepare: holdTransaction,
   async run(bench) {
-    await using server = await holdTransaction()
     await using pipe = await layPipe(bench.servers)
     await drain(pipe, 50_000)
-    return [
-      ...(await measureCost(bench, pipe)),
-      ...(bench.quick ? [] : [await measureRetention(bench, pipe)]),
-      await measureRead(bench, server),
-    ]
+    return [...(await measureCost(bench, pipe)), ...(bench.quick ? [] : [await measureRetention(bench, pipe)])]
   },
 }
 
@@ -140,19 +131,14 @@ async function measureRetention(bench: Bench, retained: Pipe): Promise<Measureme
   })
 }
 
-/** A PostgreSQL in which a transaction has been open since before a million messages were written. */
-interface HeldServer extends AsyncDisposable {
-  readonly reader: pg.Client
-  readonly openedAt: number
-  /** Ends the open transaction. */
-  letGo(): Promise<void>
-}
-
-async function holdTransaction(): Promise<HeldServer> {
-  const folder = await mkdtemp(join(tmpdir(), 'postcommit-bench-'))
-  const server = await startPostgres({ dataDir: join(folder, 'postgres'), settings: POSTGRES_SETTINGS })
+/** Starts a PostgreSQL in which a transaction has been open since before a million messages were written. */
+async function holdTransaction(bench: Bench): Promise<Prepared> {
+  bench.progress('writing what an open transaction holds')
+  const server = await bench.servers.postgresAside()
   const forgetful = new pg.Client({ connectionString: server.url })
   const reader = new pg.Client({ connectionString: server.url, options: READER_OPTIONS })
+  // The server may end before them, if the bench is interrupted.
+  for (const client of [forgetful, reader]) client.on('error', () => undefined)
   await Promise.all([forgetful.connect(), reader.connect()])
   await applyMigrations(reader, 'bench')
   await forgetful.query('begin')
@@ -160,26 +146,28 @@ async function holdTransaction(): Promise<HeldServer> {
   const openedAt = performance.now()
   await reader.query(insertOf({ stream: { prefix: 'held' }, count: MILLION, bytes: 50 }))
   await reader.query('analyze postcommit.outbox')
-  return {
-    reader,
-    openedAt,
-    letGo: async () => void (await forgetful.query('rollback')),
-    [Symbol.asyncDispose]: async () => {
-      await Promise.all([forgetful.end(), reader.end()])
-      await server.stop()
-      await rm(folder, { recursive: true, force: true })
-    },
-  }
+  // Now, and not while something else is measured.
+  await reader.query('checkpoint')
+  return { measure: async (bench) => [await measureRead(bench, { reader, forgetful, openedAt })] }
 }
 
-async function measureRead(bench: Bench, { reader, openedAt, letGo }: HeldServer): Promise<Measurement> {
+interface HeldSessions {
+  readonly reader: pg.Client
+  /** The session with the open transaction. */
+  readonly forgetful: pg.Client
+  readonly openedAt: number
+}
+
+async function measureRead(bench: Bench, { reader, forgetful, openedAt }: HeldSessions): Promise<Measurement> {
   const seconds = () => Math.round((performance.now() - openedAt) / 1000)
-  for (; !bench.quick && performance.now() - openedAt < OPEN_MS; await sleep(500)) bench.progress('waiting')
+  for (; performance.now() - openedAt < OPEN_MS; await sleep(500)) bench.progress('waiting for it to be 60 s')
+  await quiet()
   // Everything has been handed on; what is below `low` cannot be new: nothing is, as long as the transaction is open.
   const behind = await timesOf(reader, await rangeOf(reader, 0n), bench.rounds)
   const opened = seconds()
-  await letGo()
+  await forgetful.query('rollback')
   const without = await timesOf(reader, await rangeOf(reader, BigInt(MILLION)), bench.rounds)
+  await Promise.all([forgetful.end(), reader.end()])
   return read(
     { behind, without },
     {
