@@ -62,7 +62,7 @@ test('without a key the gid decides the slot', async () => {
 test.each([
   ['one message', single, 'several', several],
   ['several messages', several, 'one', single],
-])('%s behind %4$s of the same key waits, and draws its id when it goes on', async (_, waiter, __, holder) => {
+])('%s behind another transaction of the same key waits, and draws its id when it goes on', async (_, waiter, __, holder) => {
   const client = await db.pool.connect()
   await client.query('begin')
   await createOutbox({ db: db.pool, wake: 'off' }).add(client, (message) => {
@@ -74,11 +74,12 @@ test.each([
     done = true
   })
   await sleep(150)
-  expect(done).toBe(false)
+  const waited = !done
   const { rows: drawn } = await db.pool.query('select last_value as id from postcommit.outbox_id')
   await client.query('commit')
   client.release()
   await waiting
+  expect(waited).toBe(true)
   const { rows } = await db.pool.query('select min(id) as id from postcommit.outbox where gid = $1', [gid])
   expect(Number(rows[0].id)).toBeGreaterThan(Number(drawn[0].id))
 })
