@@ -62,27 +62,30 @@ test('without a key the gid decides the slot', async () => {
 test.each([
   ['one message', single, 'several', several],
   ['several messages', several, 'one', single],
-])('%s behind another transaction of the same key waits, and draws its id when it goes on', async (_, waiter, __, holder) => {
-  const client = await db.pool.connect()
-  await client.query('begin')
-  await createOutbox({ db: db.pool, wake: 'off' }).add(client, (message) => {
-    for (const { topic, key } of holder) message.publish(topic, 'held', { key })
-  })
-  let done = false
-  const gid = `waits-${waiter.length}`
-  const waiting = publish(waiter, 'waited', gid).then(() => {
-    done = true
-  })
-  await sleep(150)
-  const waited = !done
-  const { rows: drawn } = await db.pool.query('select last_value as id from postcommit.outbox_id')
-  await client.query('commit')
-  client.release()
-  await waiting
-  expect(waited).toBe(true)
-  const { rows } = await db.pool.query('select min(id) as id from postcommit.outbox where gid = $1', [gid])
-  expect(Number(rows[0].id)).toBeGreaterThan(Number(drawn[0].id))
-})
+])(
+  '%s behind another transaction of the same key waits, and draws its id when it goes on',
+  async (_, waiter, __, holder) => {
+    const client = await db.pool.connect()
+    await client.query('begin')
+    await createOutbox({ db: db.pool, wake: 'off' }).add(client, (message) => {
+      for (const { topic, key } of holder) message.publish(topic, 'held', { key })
+    })
+    let done = false
+    const gid = `waits-${waiter.length}`
+    const waiting = publish(waiter, 'waited', gid).then(() => {
+      done = true
+    })
+    await sleep(150)
+    const waited = !done
+    const { rows: drawn } = await db.pool.query('select last_value as id from postcommit.outbox_id')
+    await client.query('commit')
+    client.release()
+    await waiting
+    expect(waited).toBe(true)
+    const { rows } = await db.pool.query('select min(id) as id from postcommit.outbox where gid = $1', [gid])
+    expect(Number(rows[0].id)).toBeGreaterThan(Number(drawn[0].id))
+  },
+)
 
 test('the xid is drawn before the id: what is read below a transaction that waits has no id of it', async () => {
   // The plan says it: the condition that draws the xid is a filter under the node that makes the row.
