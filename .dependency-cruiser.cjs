@@ -125,6 +125,13 @@ module.exports = {
       from: { path: '^(src|relay)/', pathNot: TESTS },
       to: { path: `^(test|examples)/|${TESTS}` },
     },
+    {
+      name: 'bench-stands-alone',
+      comment: 'What it measures must not come to need it.',
+      severity: 'error',
+      from: { pathNot: '^test/bench/' },
+      to: { path: '^test/bench/' },
+    },
   ],
   options: {
     tsPreCompilationDeps: true,

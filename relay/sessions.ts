@@ -29,9 +29,21 @@ export async function openSession(
   return client
 }
 
-/** What the reader's session needs; see `selectWindow` and `savePosition` for why. Compiling a plan costs more than it. */
-export const READER_OPTIONS =
-  '-c plan_cache_mode=force_custom_plan -c jit=off -c synchronous_commit=off -c idle_in_transaction_session_timeout=60000'
+/**
+ * What the reader's session needs; see `selectWindow`, `selectPage` and `savePosition` for why. Compiling a plan (JIT)
+ * costs more than it.
+ */
+export const READER_OPTIONS = [
+  'plan_cache_mode=force_custom_plan',
+  'enable_seqscan=off',
+  'enable_bitmapscan=off',
+  'enable_sort=off',
+  'jit=off',
+  'synchronous_commit=off',
+  'idle_in_transaction_session_timeout=60000',
+]
+  .map((setting) => `-c ${setting}`)
+  .join(' ')
 
 /**
  * What the dispatcher's sessions need.

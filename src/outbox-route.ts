@@ -6,10 +6,11 @@ import { PostcommitError } from './protocol/errors.ts'
 import type { Gid } from './protocol/gid.ts'
 import { isSameAsBefore } from './repetition.ts'
 import type { CollectedMessage } from './store/collected-message.ts'
-import type { Run } from './store/database.ts'
+import type { Run, Statement } from './store/database.ts'
 import { insertGid } from './store/insert-gid.ts'
 import { insertMessages } from './store/insert-messages.ts'
 import { notify } from './store/notify.ts'
+import { publishMessage } from './store/publish-message.ts'
 import { selectXid } from './store/select-xid.ts'
 import { updateGidDigest } from './store/update-gid-digest.ts'
 import { coalesceWake } from './wake.ts'
@@ -59,9 +60,14 @@ export function outboxRoute({ run: outside, wake: how, wakeGapMs, resolveMs }: O
 
 /** Writes the messages; resolves to the xid of the transaction, undefined if it has written nothing at all. */
 async function writeMessages(run: Run, gid: Gid, messages: readonly CollectedMessage[]): Promise<string | undefined> {
-  const statement = messages.length === 0 ? selectXid() : insertMessages(gid, messages)
-  const [row] = await inLiveTransaction(gid, run(statement))
+  const [row] = await inLiveTransaction(gid, run(writingOf(gid, messages)))
   return typeof row?.['xid'] === 'string' ? row['xid'] : undefined
+}
+
+function writingOf(gid: Gid, messages: readonly CollectedMessage[]): Statement {
+  const [only] = messages
+  if (only === undefined) return selectXid()
+  return only.kind === 'publish' && messages.length === 1 ? publishMessage(gid, only) : insertMessages(gid, messages)
 }
 
 function openWake(wake: 'notify' | 'off' | (() => Promise<void>), run: Run, gapMs: number): () => void {

@@ -1,15 +1,12 @@
-import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node'
+import { createInbox, headers, type Msg, type NatsConnection } from '@nats-io/transport-node'
 import { type PublishVerdict, readPublishAck } from '../engine/publish-ack.ts'
+import type { BrokerMessage } from './broker-message.ts'
+import { encodeHeaders } from './encode-headers.ts'
 
 /** Publishes with acknowledgements over one subscription. */
 export interface AckMultiplexer {
   /** Sends a message and calls `settle` once: with the answer, or with an outage after the timeout. */
-  publish(
-    subject: string,
-    content: string | Uint8Array,
-    headers: MsgHdrs,
-    settle: (verdict: PublishVerdict) => void,
-  ): void
+  publish(message: BrokerMessage, settle: (verdict: PublishVerdict) => void): void
   /** Gives up on everything that is under way; answers that still arrive are dropped. */
   failAll(error: string): void
   close(): void
@@ -35,6 +32,9 @@ export function createAckMultiplexer(
   const inbox = createInbox(inboxPrefix)
   const slots = new Map<string, Slot>()
   let next = 0
+  // The client asks for the encoded headers within `publish`, and for nothing else of them.
+  let encoded: Uint8Array = new Uint8Array()
+  const envelope = Object.assign(headers(), { encode: () => encoded })
 
   const subscription = nc.subscribe(`${inbox}.*`, { callback: (_error, message) => receive(message) })
   // Slots are in the order of sending, so the sweep ends at the first that is young enough.
@@ -62,12 +62,15 @@ export function createAckMultiplexer(
   }
 
   return {
-    publish(subject, content, headers, settle) {
+    publish(message, settle) {
       next += 1
       const id = next.toString(36)
       slots.set(id, { settle, sentAt: performance.now() })
       try {
-        nc.publish(subject, content, { headers, reply: `${inbox}.${id}` })
+        const { subject, content } = message
+        encoded = encodeHeaders(message)
+        const data = typeof content === 'string' ? Buffer.from(content) : content
+        nc.publish(subject, data, { headers: envelope, reply: `${inbox}.${id}` })
       } catch (error) {
         take(id)?.settle(refusal(error))
       }

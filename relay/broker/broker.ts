@@ -1,26 +1,8 @@
-import {
-  connect,
-  headers,
-  type MsgHdrs,
-  type NatsConnection,
-  type NodeConnectionOptions,
-} from '@nats-io/transport-node'
-import { ENVELOPE, NATS_MESSAGE_ID } from 'postcommit/protocol'
+import { connect, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
 import { WakeSignal } from '../wake-signal.ts'
 import { type AckMultiplexer, createAckMultiplexer } from './ack-multiplexer.ts'
-
-/** A message as it goes to the broker. */
-export interface BrokerMessage {
-  readonly messageId: string
-  readonly gid: string
-  readonly branch: number
-  readonly subject: string
-  readonly key: string | undefined
-  readonly content: string | Uint8Array
-  /** User headers as the JSON text they are stored as. */
-  readonly headers: string | undefined
-}
+import type { BrokerMessage } from './broker-message.ts'
 
 /** Publishes to JetStream and reports what became of it; survives restarts of the server without losing its callers. */
 export interface Broker {
@@ -74,7 +56,7 @@ class NatsBroker implements Broker {
 
   publish(message: BrokerMessage, settle: (verdict: PublishVerdict) => void): void {
     if (this.#acks === undefined || !this.#connected) settle({ kind: 'outage', error: 'not connected to NATS' })
-    else this.#acks.publish(message.subject, message.content, brokerHeaders(message), settle)
+    else this.#acks.publish(message, settle)
   }
 
   async hasStream(subject: string): Promise<boolean | undefined> {
@@ -159,18 +141,4 @@ const STEADY: NodeConnectionOptions = {
   maxPingOut: 3,
   // Without it the client builds two stack traces for every publish: 43,000 instead of 24,000 a second.
   noAsyncTraces: true,
-}
-
-function brokerHeaders(message: BrokerMessage): MsgHdrs {
-  const result = headers()
-  if (message.headers !== undefined) {
-    // Stored by the SDK, checked there, or written by other means: the broker client refuses line breaks itself.
-    for (const [name, value] of Object.entries<string>(JSON.parse(message.headers))) result.set(name, value)
-  }
-  result.set(NATS_MESSAGE_ID, message.messageId)
-  result.set(ENVELOPE.gid, message.gid)
-  result.set(ENVELOPE.branch, String(message.branch))
-  if (message.key !== undefined) result.set(ENVELOPE.key, encodeURIComponent(message.key))
-  result.set(ENVELOPE.content, typeof message.content === 'string' ? 'application/json' : 'application/octet-stream')
-  return result
 }

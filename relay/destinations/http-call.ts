@@ -1,120 +1,65 @@
-import { EventEmitter } from 'node:events'
-import { ENVELOPE, OP_HEADER, PostcommitError, SIGNATURE_HEADERS, type SigningKey, signCall } from 'postcommit/protocol'
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
-import { readHttpFailure, readRetryAfter } from '../engine/http-outcome.ts'
-import { ANSWER_BYTES_MAX, type BranchAnswer, type BranchCall, callId } from './branch-call.ts'
 
-/** How a branch is reached over HTTP. */
-export interface HttpRoute {
-  readonly pool: Dispatcher
-  /** Only for pools of several origins. */
-  readonly origin?: string
-  readonly keys: readonly SigningKey[]
-  /** Unless the call says otherwise. */
-  readonly timeoutMs: number
-  /** The path that is asked for; may throw. */
-  readonly path: () => string
-}
+/** How a call ended: with an answer whose status is known at least, without one, or because it was cut off. */
+export type CallEnd =
+  | { readonly kind: 'answered'; readonly status: number; readonly headers: IncomingHttpHeaders }
+  | { readonly kind: 'failed'; readonly error: unknown }
+  | { readonly kind: 'cut'; readonly hadStatus: boolean }
+
+const RESPONSE_BYTES_MAX = 64 * 1024
 
 /**
- * Calls a branch: one request, no redirects, the answer within the time limit to its last byte. In DTM's dialect the
- * branch is named in the query, and a call without content is a GET; in ours it is named in headers, under a signature.
+ * One call of undici, from the request to the end of the answer's body. At most 64 KiB of that are read and none of it
+ * is kept; once the status is there it counts, unless the call is cut off.
+ *
+ * It takes undici's events as they come: `Pool.request` would make a Readable, two promises and several listeners of
+ * them for every call.
  */
-export async function callOverHttp(route: HttpRoute, call: BranchCall, stopping: AbortSignal): Promise<BranchAnswer> {
-  const timeoutMs = call.timeoutMs ?? route.timeoutMs
-  // An emitter where an AbortController would do: making one takes a twentieth of the whole call.
-  const cut = new EventEmitter()
-  let late = false
-  const end = (): void => {
-    late = true
-    cut.emit('abort')
-  }
-  // The limits of the client are per chunk: only a timer over the whole call ends a body that drips.
-  const timer = setTimeout(end, timeoutMs)
-  stopping.addEventListener('abort', end)
-  try {
-    const answer = await route.pool.request({
-      ...(route.origin !== undefined && { origin: route.origin }),
-      ...requestOf(route, call),
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
-      signal: cut,
-    })
-    const body = await readBody(answer)
-    const retryAfterMs = readRetryAfter(headerOf(answer, 'retry-after'), Date.now())
-    return { kind: 'answered', status: answer.statusCode, body, retryAfterMs }
-  } catch (error) {
-    if (late) return { kind: 'unanswered', result: 'failed', error: `no answer within ${timeoutMs} ms` }
-    if (error instanceof PostcommitError) return { kind: 'impossible', error: error.message }
-    const outcome = readHttpFailure(error)
-    const result = outcome.kind === 'unavailable' ? 'away' : 'failed'
-    return { kind: 'unanswered', result, error: 'error' in outcome ? outcome.error : 'no answer' }
-  } finally {
-    clearTimeout(timer)
-    stopping.removeEventListener('abort', end)
-  }
-}
+export class HttpCall implements Dispatcher.DispatchHandler {
+  readonly #onEnd: (end: CallEnd) => void
+  #controller: Dispatcher.DispatchController | undefined
+  #answer: Extract<CallEnd, { kind: 'answered' }> | undefined
+  #bytes = 0
+  #hasEnded = false
 
-function requestOf({ path, keys }: HttpRoute, call: BranchCall) {
-  const { content } = call
-  switch (call.dialect) {
-    case 'v1':
-      return {
-        method: 'POST' as const,
-        path: path(),
-        headers: { ...call.headers, ...ownHeaders(call, keys) },
-        body: content ?? '',
-      }
-    case 'dtm': {
-      const target = path()
-      const { gid, mode, branch, op } = call
-      const query = new URLSearchParams({ gid, trans_type: mode, branch_id: branch, op })
-      return {
-        method: content === undefined ? ('GET' as const) : ('POST' as const),
-        path: `${target}${target.includes('?') ? '&' : '?'}${query}`,
-        headers: { 'content-type': 'application/json', ...call.headers },
-        ...(content !== undefined && { body: content }),
-      }
-    }
+  constructor(onEnd: (end: CallEnd) => void) {
+    this.#onEnd = onEnd
   }
-}
 
-function ownHeaders(call: BranchCall, keys: readonly SigningKey[]): Record<string, string> {
-  const id = callId(call)
-  const timestamp = Math.floor(Date.now() / 1000)
-  const { content = '' } = call
-  return {
-    [ENVELOPE.content]: typeof content === 'string' ? 'application/json' : 'application/octet-stream',
-    [ENVELOPE.gid]: call.gid,
-    [ENVELOPE.branch]: call.branch,
-    [OP_HEADER]: call.op,
-    ...(call.key !== undefined && { [ENVELOPE.key]: encodeURIComponent(call.key) }),
-    'postcommit-attempt': String(call.attempt),
-    [SIGNATURE_HEADERS.id]: id,
-    [SIGNATURE_HEADERS.timestamp]: String(timestamp),
-    ...(keys.length > 0 && { [SIGNATURE_HEADERS.signature]: signCall(keys, id, timestamp, content) }),
+  /** Ends it at once. */
+  cut(): void {
+    this.#end({ kind: 'cut', hadStatus: this.#answer !== undefined })
+    this.#controller?.abort(new Error('cut off'))
   }
-}
 
-/** Reads no more than is kept: a longer body is cut off with its connection. */
-async function readBody({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<Buffer | undefined> {
-  if (statusCode === 204 || headers['content-length'] === '0') {
-    await body.dump()
-    return Buffer.alloc(0)
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    // It was cut off while it waited for a connection, and must not be made any more.
+    if (this.#hasEnded) controller.abort(new Error('cut off'))
   }
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    // Leaving the loop destroys the body, and with it the connection.
-    if (bytes > ANSWER_BYTES_MAX) return undefined
-    chunks.push(chunk)
-  }
-  const [first] = chunks
-  return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks)
-}
 
-function headerOf({ headers }: Dispatcher.ResponseData, name: string): string | undefined {
-  const value = headers[name]
-  return Array.isArray(value) ? value[0] : value
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    // What comes before is only an announcement.
+    if (status >= 200) this.#answer = { kind: 'answered', status, headers }
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Uint8Array): void {
+    this.#bytes += chunk.byteLength
+    if (this.#bytes > RESPONSE_BYTES_MAX) controller.abort(new Error('the answer has no end'))
+  }
+
+  onResponseEnd(): void {
+    this.#end(this.#answer ?? { kind: 'failed', error: undefined })
+  }
+
+  onResponseError(_: unknown, error: unknown): void {
+    this.#end(this.#answer ?? { kind: 'failed', error })
+  }
+
+  #end(end: CallEnd): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.#onEnd(end)
+  }
 }

@@ -1,4 +1,3 @@
-import { EventEmitter } from 'node:events'
 import {
   ENVELOPE,
   isDestinationName,
@@ -10,11 +9,13 @@ import {
   type SigningKey,
   signCall,
 } from 'postcommit/protocol'
-import { type Dispatcher, Pool } from 'undici'
+import { Pool } from 'undici'
 import { readHttpAnswer, readHttpFailure } from '../engine/http-outcome.ts'
 import type { BackOff, Outcome } from '../engine/outcome.ts'
+import { callOverHttp } from './call-over-http.ts'
+import { CallsUnderWay } from './calls-under-way.ts'
 import type { Delivery, Destination } from './destination.ts'
-import { callOverHttp } from './http-call.ts'
+import { type CallEnd, HttpCall } from './http-call.ts'
 
 /** An HTTP service that is called. */
 export interface HttpDestinationOptions {
@@ -33,7 +34,6 @@ export interface HttpDestinationOptions {
   readonly backOff?: BackOff
 }
 
-const RESPONSE_BYTES_MAX = 64 * 1024
 const CONNECT_TIMEOUT_MS = 5000
 
 /**
@@ -55,23 +55,41 @@ export function createHttpDestination(name: string, options: HttpDestinationOpti
     bodyTimeout: timeoutMs,
   })
 
-  async function call(delivery: Delivery, cut: EventEmitter): Promise<Outcome> {
-    const answer = await pool.request({
-      method: 'POST',
-      path: base.pathname + parsePath(delivery.target),
-      headers: headersOf(delivery, keys),
-      body: delivery.content,
-      signal: cut,
+  const underWay = new CallsUnderWay()
+
+  function call(delivery: Delivery, stopping: AbortSignal): Promise<CallEnd> {
+    const path = base.pathname + parsePath(delivery.target)
+    const headers = headersOf(delivery, keys)
+    const calls = underWay.until(stopping)
+    return new Promise((resolve) => {
+      const call = new HttpCall((end) => {
+        clearTimeout(timer)
+        calls.delete(call)
+        resolve(end)
+      })
+      // bodyTimeout is per chunk: only a timer over the whole call ends a body that drips.
+      const timer = setTimeout(() => call.cut(), timeoutMs)
+      calls.add(call)
+      pool.dispatch({ method: 'POST', path, headers, body: delivery.content }, call)
     })
-    await answer.body.dump({ limit: RESPONSE_BYTES_MAX })
-    return readHttpAnswer({
-      status: answer.statusCode,
-      retryAfter: headerOf(answer, 'retry-after'),
-      outcome: headerOf(answer, 'postcommit-outcome'),
-      attempts: delivery.attempt - 1,
-      permanentAttemptsMax,
-      nowMs: Date.now(),
-    })
+  }
+
+  function outcomeOf(end: CallEnd, { attempt }: Delivery): Outcome {
+    switch (end.kind) {
+      case 'cut':
+        return { kind: 'failed', error: `no ${end.hadStatus ? 'complete ' : ''}answer within ${timeoutMs} ms` }
+      case 'failed':
+        return readHttpFailure(end.error)
+      case 'answered':
+        return readHttpAnswer({
+          status: end.status,
+          retryAfter: single(end.headers['retry-after']),
+          outcome: single(end.headers['postcommit-outcome']),
+          attempts: attempt - 1,
+          permanentAttemptsMax,
+          nowMs: Date.now(),
+        })
+    }
   }
 
   return {
@@ -80,26 +98,11 @@ export function createHttpDestination(name: string, options: HttpDestinationOpti
     attemptsMax: options.attemptsMax ?? Number.POSITIVE_INFINITY,
     backOff: options.backOff ?? { baseMs: 1000, capMs: 300_000 },
     async deliver(delivery, stopping) {
-      // An emitter where an AbortController would do: making one takes a twentieth of the whole call.
-      const cut = new EventEmitter()
-      let late = false
-      const end = (): void => {
-        late = true
-        cut.emit('abort')
-      }
-      // bodyTimeout is per chunk: only a timer over the whole call ends a body that drips.
-      const timer = setTimeout(end, timeoutMs)
-      stopping.addEventListener('abort', end)
       try {
-        const outcome = await call(delivery, cut)
-        return late ? { kind: 'failed', error: `no complete answer within ${timeoutMs} ms` } : outcome
+        return outcomeOf(await call(delivery, stopping), delivery)
       } catch (error) {
-        if (late) return { kind: 'failed', error: `no answer within ${timeoutMs} ms` }
         if (error instanceof PostcommitError) return { kind: 'refused', error: error.message }
         return readHttpFailure(error)
-      } finally {
-        clearTimeout(timer)
-        stopping.removeEventListener('abort', end)
       }
     },
     call: (call, stopping) =>
@@ -124,9 +127,8 @@ function headersOf(delivery: Delivery, keys: readonly SigningKey[]): Record<stri
   }
 }
 
-function headerOf({ headers }: Dispatcher.ResponseData, name: string): string | undefined {
-  const value = headers[name]
-  return Array.isArray(value) ? value[0] : value
+function single(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header[0] : header
 }
 
 function parseBase(name: string, text: string): { readonly origin: string; readonly pathname: string } {

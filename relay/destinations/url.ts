@@ -1,8 +1,8 @@
 import { Agent } from 'undici'
 import { type AddressRulesOptions, readAddressRules } from './address-rules.ts'
+import { callOverHttp } from './call-over-http.ts'
 import type { Destination } from './destination.ts'
 import { guardedConnector } from './guarded-connector.ts'
-import { callOverHttp } from './http-call.ts'
 
 /** Which addresses may be called, and how. */
 export interface UrlDestinationOptions extends AddressRulesOptions {

@@ -4,12 +4,14 @@ import type { Logger } from 'pino'
 import { failpoint } from 'postcommit/protocol'
 import type { Destination } from '../destinations/destination.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { claimDue } from '../store/claim-due.ts'
+import { claimDue, type FreeSlots } from '../store/claim-due.ts'
 import { releaseClaims } from '../store/release-claims.ts'
 import { releaseHeld } from '../store/release-held.ts'
+import { releaseUnsent } from '../store/release-unsent.ts'
 import { selectNextDue } from '../store/select-next-due.ts'
 import { WakeSignal } from '../wake-signal.ts'
 import { Claims } from './claims.ts'
+import type { Job } from './lane.ts'
 import { Recorder } from './recorder.ts'
 import { Sender } from './sender.ts'
 import { within } from './within.ts'
@@ -69,6 +71,11 @@ class DispatchLoop implements Dispatcher {
   readonly #ended: Promise<void>
   #stopping = false
   #depth = 0
+  #unsent: Job[] = []
+  /** Destinations of which the last claim got everything that was due. */
+  #exhausted: ReadonlySet<string> = new Set()
+  /** Until then nothing is expected of those. */
+  #lookAtMs = 0
   #sweepAt = performance.now() + SWEEP_MS
   #nextDueAskedAt = Number.NEGATIVE_INFINITY
 
@@ -78,6 +85,8 @@ class DispatchLoop implements Dispatcher {
       ...options,
       onRecorded: (results) => {
         for (const { token } of results) this.#claims.recorded(token)
+        // A follower may have been released, or something may be due again.
+        if (results.some(({ key, settlement }) => key !== null || settlement.event !== 'confirmed')) this.#lookAtMs = 0
         this.#signal.call()
       },
     })
@@ -86,14 +95,17 @@ class DispatchLoop implements Dispatcher {
   }
 
   wake(): void {
+    this.#lookAtMs = 0
     this.#signal.call()
   }
 
   async stop({ drainMs }: { readonly drainMs: number }): Promise<void> {
     const deadline = performance.now() + drainMs
     this.#stopping = true
+    this.#sender.close()
     this.#signal.call()
     await within(Math.min(drainMs, LAST_WRITES_MS), this.#ended)
+    await within(LAST_WRITES_MS, this.#giveBackUnsent())
     while (this.#sender.sending > 0 && performance.now() < deadline) await this.#signal.wait(20)
     this.#sender.abort()
     await this.#recorder.stop(LAST_WRITES_MS)
@@ -113,13 +125,24 @@ class DispatchLoop implements Dispatcher {
       }
       try {
         await this.#giveBackUncertain()
+        await this.#giveBackUnsent()
         await this.#sweep()
-        const found = await this.#claim(relay)
+        const slots = this.#sender.freeSlots()
+        if (!this.#isWorthAsking(slots)) {
+          await this.#signal.wait(this.#unaskedMs(slots))
+          continue
+        }
+        this.#lookAtMs = Number.POSITIVE_INFINITY
+        const found = await this.#claim(relay, slots)
         onReadOk()
         errorPauseMs = ERROR_PAUSE_MS.first
         pauseMs = found === 'nothing' ? Math.min(pollMs.max, pauseMs * 2) : pollMs.min
-        await this.#signal.wait(found === 'more' ? CLAIM_GAP_MS : await this.#idleMs(pauseMs))
+        const restMs = found === 'more' ? NEXT_DUE_MS : await this.#idleMs(pauseMs)
+        // Who called meanwhile has set it to now.
+        this.#lookAtMs = Math.min(this.#lookAtMs, performance.now() + restMs)
+        await this.#signal.wait(found === 'more' ? CLAIM_GAP_MS : restMs)
       } catch (error) {
+        this.#lookAtMs = 0
         log.warn({ source, error: error instanceof Error ? error.message : String(error) }, 'cannot claim deliveries')
         await this.#signal.wait(errorPauseMs)
         errorPauseMs = Math.min(ERROR_PAUSE_MS.cap, errorPauseMs * 2)
@@ -127,24 +150,35 @@ class DispatchLoop implements Dispatcher {
     }
   }
 
+  /** Every recorded batch wakes this loop: asking again for what has just been found empty doubled the statements. */
+  #isWorthAsking(slots: readonly FreeSlots[]): boolean {
+    if (slots.length > 0 && performance.now() >= this.#lookAtMs) return true
+    return slots.some(({ destination }) => !this.#exhausted.has(destination))
+  }
+
+  #unaskedMs(slots: readonly FreeSlots[]): number {
+    const soonestMs = Math.min(this.#options.pollMs.max, this.#sender.reopensInMs())
+    return Math.max(1, slots.length === 0 ? soonestMs : Math.min(soonestMs, this.#lookAtMs - performance.now()))
+  }
+
   /** Claims and sends. `more`: at least one destination got as much as it could take, so that more may be due. */
-  async #claim(relay: string): Promise<'nothing' | 'all' | 'more'> {
+  async #claim(relay: string, free: readonly FreeSlots[]): Promise<'nothing' | 'all' | 'more'> {
     const { pool, claimLeaseMs } = this.#options
-    const slots = this.#sender
-      .freeSlots()
-      .map(({ destination, free }) => ({ destination, free: Math.min(CLAIM_MAX, free) }))
-    if (slots.length === 0) return 'nothing'
+    const slots = free.map((slot) => ({ ...slot, free: Math.min(CLAIM_MAX, slot.free) }))
     const token = randomUUID()
+    const claimedAtMs = performance.now()
     this.#claims.opening(token)
     const { deliveries, held } = await claimDue(pool, relay, token, claimLeaseMs, slots, this.#depth)
     if (deliveries.length > 0) failpoint('dispatcher.after_claim')
     this.#claims.opened(token, deliveries.length)
     this.#depth = held > 0 ? DIG_DEPTH : 0
-    for (const row of deliveries) void this.#sender.send(row, token)
-    if (deliveries.length + held === 0) return 'nothing'
-    const left = new Map(slots.map(({ destination, free }) => [destination, free]))
+    for (const row of deliveries) this.#sender.send({ row, token, claimedAtMs })
+    const left = new Map(slots.map((slot) => [slot.destination, slot.free]))
     for (const { destination } of deliveries) left.set(destination, (left.get(destination) ?? 0) - 1)
-    return held > 0 || [...left.values()].includes(0) ? 'more' : 'all'
+    const exhausted = slots.filter(({ destination }) => held === 0 && left.get(destination) !== 0)
+    this.#exhausted = new Set(exhausted.map(({ destination }) => destination))
+    if (deliveries.length + held === 0) return 'nothing'
+    return exhausted.length < slots.length ? 'more' : 'all'
   }
 
   /** A claim whose statement failed may have been written all the same; nobody else would touch its rows for a minute. */
@@ -155,11 +189,26 @@ class DispatchLoop implements Dispatcher {
     this.#claims.givenBack(tokens)
   }
 
+  /** What found no slot after all: its destination got slow or is away, or this relay stops. */
+  async #giveBackUnsent(): Promise<void> {
+    this.#unsent.push(...this.#sender.takeUnsent())
+    if (this.#unsent.length === 0) return
+    const unsent = this.#unsent
+    await releaseUnsent(
+      this.#options.pool,
+      unsent.map(({ row: { id }, token }) => ({ id, token })),
+    )
+    this.#unsent = []
+    for (const { token } of unsent) this.#claims.recorded(token)
+    this.#lookAtMs = 0
+  }
+
   async #sweep(): Promise<void> {
     const begunAt = performance.now()
     if (begunAt < this.#sweepAt) return
     const { source, log, pool } = this.#options
     const released = await releaseHeld(pool)
+    if (released > 0) this.#lookAtMs = 0
     if (released > 0) log.warn({ source, released }, 'held deliveries without a predecessor were released')
     // However many keys wait, no more than a fiftieth of the time.
     const tookMs = performance.now() - begunAt

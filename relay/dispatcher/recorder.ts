@@ -28,7 +28,7 @@ export interface Result extends SettledDelivery {
 const BATCH_MAX = 500
 /** After a batch of so many the next one waits a little to grow as well. */
 const BATCH_WORTH_WAITING = 16
-const GAP_MS = 4
+const GAP_MS = 8
 const RETRY_FIRST_MS = 100
 const RETRY_CAP_MS = 2000
 

@@ -1,10 +1,11 @@
 import { setMaxListeners } from 'node:events'
 import type { Logger } from 'pino'
 import type { Destination } from '../destinations/destination.ts'
+import type { Outcome } from '../engine/outcome.ts'
 import { type Settlement, settle } from '../engine/settle.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { ClaimedDelivery, FreeSlots } from '../store/claim-due.ts'
-import { Lane } from './lane.ts'
+import { type Job, Lane } from './lane.ts'
 import type { Result } from './recorder.ts'
 
 /** What deliveries are sent with. */
@@ -22,23 +23,30 @@ export class Sender {
   readonly #options: SenderOptions
   readonly #lanes: ReadonlyMap<string, Lane>
   readonly #aborter = new AbortController()
-  #sending = 0
 
   constructor(options: SenderOptions) {
     this.#options = options
+    const { signal } = this.#aborter
+    const { source, metrics, log } = options
+    const onOutcome = (job: Job, outcome: Outcome, durationMs: number) => this.#settle(job, outcome, durationMs)
     this.#lanes = new Map(
-      [...options.destinations].map(([name, destination]) => [name, new Lane(destination, options)]),
+      [...options.destinations].map(([name, destination]) => [
+        name,
+        new Lane(destination, signal, { source, metrics, log, onOutcome }),
+      ]),
     )
-    // One listener for every call under way.
-    setMaxListeners(0, this.#aborter.signal)
+    // A destination may listen once for every call under way.
+    setMaxListeners(0, signal)
   }
 
-  /** How many deliveries are under way. */
+  /** How many attempts are under way. */
   get sending(): number {
-    return this.#sending
+    let sum = 0
+    for (const { running } of this.#lanes.values()) sum += running
+    return sum
   }
 
-  /** What may be sent now, without destinations that are busy or away. */
+  /** What may be claimed now, without destinations that are busy or away. */
   freeSlots(): readonly FreeSlots[] {
     const now = performance.now()
     return [...this.#lanes].flatMap(([destination, lane]) => {
@@ -53,26 +61,36 @@ export class Sender {
     return Math.min(...[...this.#lanes.values()].map((lane) => lane.reopensInMs(now)))
   }
 
-  /** Makes one attempt, and tells `onResult` what is to be written. */
-  async send(row: ClaimedDelivery, token: string): Promise<void> {
-    const lane = this.#lanes.get(row.destination)
-    if (lane === undefined || this.#aborter.signal.aborted) return
-    const { source, metrics, onResult } = this.#options
-    const { id, destination, key } = row
-    const startedAt = performance.now()
-    this.#sending += 1
-    const outcome = await lane.deliver(row, this.#aborter.signal)
-    this.#sending -= 1
-    if (this.#aborter.signal.aborted) return
-    metrics.attempts.inc({ source, destination, outcome: outcome.kind })
-    const settlement = settle(outcome, row.attempts, lane.policy, Math.random())
-    this.#report(row, settlement)
-    onResult({ id, destination, key, token, settlement, durationMs: performance.now() - startedAt })
+  /** Sends as soon as the destination has a slot; what becomes of it is told to `onResult` or by {@link takeUnsent}. */
+  send(job: Job): void {
+    this.#lanes.get(job.row.destination)?.push(job)
+  }
+
+  /** What will not be sent soon and is to be given back. */
+  takeUnsent(): readonly Job[] {
+    return [...this.#lanes.values()].flatMap((lane) => lane.takeUnsent())
+  }
+
+  /** Starts nothing more; what waits is given out by {@link takeUnsent}. */
+  close(): void {
+    for (const lane of this.#lanes.values()) lane.close()
   }
 
   /** Cuts off what is under way. */
   abort(): void {
     this.#aborter.abort()
+  }
+
+  #settle({ row, token }: Job, outcome: Outcome, durationMs: number): void {
+    const { source, destinations, metrics, onResult } = this.#options
+    const { id, destination, key } = row
+    const policy = destinations.get(destination)
+    // What was cut off is nobody's failure.
+    if (policy === undefined || this.#aborter.signal.aborted) return
+    metrics.attempts.inc({ source, destination, outcome: outcome.kind })
+    const settlement = settle(outcome, row.attempts, policy, Math.random())
+    this.#report(row, settlement)
+    onResult({ id, destination, key, token, settlement, durationMs })
   }
 
   #report({ gid, branch, destination }: ClaimedDelivery, settlement: Settlement): void {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Broker, BrokerMessage } from '../broker/broker.ts'
+import type { Broker } from '../broker/broker.ts'
+import type { BrokerMessage } from '../broker/broker-message.ts'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
 import type { LogRow } from '../store/select-window.ts'
 import { Pipeline } from './pipeline.ts'
@@ -17,7 +18,7 @@ const row = (id: number, key: string | null): LogRow => ({
   payload: '1',
   body: null,
   headers: null,
-  createdMs: 0,
+  createdMs: '0',
 })
 
 /** A broker whose answers are given by the test, in any order; the real one is in the integration tests. */

@@ -27,10 +27,13 @@ export interface PipelineEvents {
 
 interface Batch {
   readonly parked: ParkedMessage[]
-  ack: Acknowledgement | undefined
+  /** What was acknowledged last. */
+  acked: { readonly row: LogRow; readonly verdict: Acked } | undefined
   left: number
   readonly settle: (batch: SettledBatch) => void
 }
+
+type Acked = Extract<PublishVerdict, { kind: 'acked' }>
 
 interface Entry {
   readonly row: LogRow
@@ -92,8 +95,8 @@ export class Pipeline {
   /** Takes a batch; resolves once every row of it is acknowledged or parked. Never rejects. */
   feed(rows: readonly LogRow[]): Promise<SettledBatch> {
     return new Promise((resolve) => {
-      const batch: Batch = { parked: [], ack: undefined, left: rows.length, settle: resolve }
-      if (rows.length === 0) resolve(batch)
+      const batch: Batch = { parked: [], acked: undefined, left: rows.length, settle: resolve }
+      if (rows.length === 0) resolve(settledOf(batch))
       for (const row of rows) this.#enqueue({ row, batch })
       this.#pump()
     })
@@ -172,10 +175,9 @@ export class Pipeline {
     if (this.#outage !== undefined && this.#inFlight === 0) this.#probeLater(this.#outage)
   }
 
-  #acked({ row, batch }: Entry, verdict: Extract<PublishVerdict, { kind: 'acked' }>): void {
-    const { stream, sequence, duplicate } = verdict
-    batch.ack = { stream, sequence, messageId: messageId(row.gid, row.branch) }
-    this.#events.acked(row, duplicate)
+  #acked({ row, batch }: Entry, verdict: Acked): void {
+    batch.acked = { row, verdict }
+    this.#events.acked(row, verdict.duplicate)
     this.#release(row.key)
     this.#recover()
     this.#leave(batch)
@@ -217,7 +219,7 @@ export class Pipeline {
 
   #leave(batch: Batch): void {
     batch.left -= 1
-    if (batch.left === 0) batch.settle(batch)
+    if (batch.left === 0) batch.settle(settledOf(batch))
   }
 
   #interrupt(entry: Entry, error: string): void {
@@ -249,4 +251,11 @@ export class Pipeline {
     this.#ready.sort((a, b) => (BigInt(a.row.id) < BigInt(b.row.id) ? -1 : 1))
     this.#events.recovered()
   }
+}
+
+function settledOf({ parked, acked }: Batch): SettledBatch {
+  if (acked === undefined) return { parked, ack: undefined }
+  const { row, verdict } = acked
+  const { stream, sequence } = verdict
+  return { parked, ack: { stream, sequence, messageId: messageId(row.gid, row.branch) } }
 }

@@ -34,8 +34,8 @@ interface Outstanding {
   result: SettledBatch | undefined
 }
 
-/** Batches that may be read ahead of the one that is being acknowledged. */
-const OUTSTANDING_MAX = 2
+/** Batches that are read and not saved: one that comes back, one that is under way, one to go on with. */
+const OUTSTANDING_MAX = 3
 const BLOCKED_KEYS_REFRESH_MS = 1000
 const IDLE_SAVE_MS = 10_000
 
@@ -49,6 +49,8 @@ export class ShardPublisher {
   readonly #outstanding: Outstanding[] = []
   readonly #abandoned: Promise<'abandoned'>
   #abandon = (): void => undefined
+  /** The save that is under way, while the next batch is being read. */
+  #saving: Promise<void> = Promise.resolve()
   #stopping = false
   #clockOffsetMs: number | undefined
   #pauseMs: number
@@ -131,6 +133,7 @@ export class ShardPublisher {
 
   /** Waits for a call or the poll. Saves now and then, so that the lower bound of the ids rises without messages too. */
   async #idle(batch: ReadBatch): Promise<void> {
+    await this.#saving
     if (performance.now() - this.#savedAt > IDLE_SAVE_MS) await this.#save(batch, [], undefined, this.#reader.sequence)
     await this.#signal.wait(this.#pauseMs)
     this.#pauseMs = Math.min(this.#options.pollMs.max, this.#pauseMs * 2)
@@ -140,10 +143,14 @@ export class ShardPublisher {
     while (this.#outstanding.length > 0) {
       if (!(await this.#saveNext())) return false
     }
+    await this.#saving
     return true
   }
 
-  /** Saves after the oldest outstanding batch, together with those behind it that are settled as well. */
+  /**
+   * Saves after the oldest outstanding batch, together with those behind it that are settled as well. It is not waited
+   * for: what follows on the connection comes after it anyway, and the next save waits for it.
+   */
   async #saveNext(): Promise<boolean> {
     const [oldest] = this.#outstanding
     if (oldest === undefined) return true
@@ -153,7 +160,10 @@ export class ShardPublisher {
     const settled = this.#outstanding.splice(0, firstOpen === -1 ? this.#outstanding.length : firstOpen)
     const last = settled.at(-1) ?? oldest
     const parked = settled.flatMap(({ result }) => result?.parked ?? [])
-    await this.#save(last.batch, parked, last.result?.ack, last.sequence)
+    await this.#saving
+    this.#saving = this.#save(last.batch, parked, last.result?.ack, last.sequence)
+    // Heard of by whoever waits for it; until then nobody has to.
+    this.#saving.catch(() => undefined)
     return true
   }
 
@@ -197,7 +207,7 @@ export class ShardPublisher {
         published.inc()
         if (duplicate) duplicates.inc()
         if (this.#clockOffsetMs === undefined) return
-        seconds.observe(Math.max(0, performance.now() + this.#clockOffsetMs - createdMs) / 1000)
+        seconds.observe(Math.max(0, performance.now() + this.#clockOffsetMs - Number(createdMs)) / 1000)
       },
       parked({ gid, branch, topic }, error) {
         parked.inc()

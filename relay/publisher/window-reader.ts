@@ -1,11 +1,10 @@
 import { PostcommitError } from 'postcommit/protocol'
 import { LowBounds, parseSnapshot, type Snapshot } from '../engine/snapshot.ts'
-import { freezeWindow } from '../store/freeze-window.ts'
 import type { Queryable } from '../store/queryable.ts'
 import type { PositionUpdate } from '../store/save-position.ts'
+import { selectPage } from '../store/select-page.ts'
 import { type LogRow, selectWindow } from '../store/select-window.ts'
 import type { TakenShard } from '../store/take-shard.ts'
-import { fetchWindow, openWindowCursor } from '../store/window-cursor.ts'
 
 /** A piece of the log, and the position to save once all of it has been handed on. */
 export interface ReadBatch {
@@ -15,20 +14,15 @@ export interface ReadBatch {
   readonly clockOffsetMs: number | undefined
 }
 
-/** Up to this many new rows are read with one plain SELECT. */
-const SMALL_WINDOW_ROWS = 2000
-/** Rows a FETCH; also how much is published again at most if the relay dies in a backlog. */
-const PAGE_ROWS = 2000
-/** Rows spooled by one cursor. */
-const CURSOR_ROWS = 500_000
+/** Rows of one read; a window with more is worked off page by page. */
+const PAGE_ROWS = 1000
 
+/** A large window that is being worked off. */
 interface Backlog {
-  /** Where the frozen window ends. */
+  /** The snapshot with which it ends. */
   readonly until: string
   readonly low: bigint
   doneId: bigint
-  /** How many rows of the open cursor have been fetched; undefined while none is open. */
-  fetched: number | undefined
 }
 
 /**
@@ -36,8 +30,8 @@ interface Backlog {
  *
  * Normally a batch is a snapshot window: visible now, not visible in the last snapshot. Nothing is waited for, and
  * nothing is lost behind a transaction that commits late, because being late is being in the next window. When a
- * window is larger than one SELECT should carry, its end is frozen in the database and it is worked off page by page
- * through a cursor; a successor resumes it after the last saved page.
+ * window is larger than one SELECT should carry, its end is kept and it is worked off page by page; every save says how
+ * far, and a successor goes on after the last saved page.
  */
 export class WindowReader {
   readonly #client: Queryable
@@ -56,7 +50,7 @@ export class WindowReader {
     this.#snapshot = parseSnapshot(shard.snapshot)
     this.#bounds = new LowBounds(BigInt(shard.low))
     if (shard.windowSnapshot !== null && shard.windowId !== null) {
-      this.#backlog = this.#frozen(shard.windowSnapshot, BigInt(shard.windowId))
+      this.#backlog = this.#begin(shard.windowSnapshot, BigInt(shard.windowId))
     }
   }
 
@@ -78,33 +72,26 @@ export class WindowReader {
   /** The next batch; empty if nothing has been committed since. */
   async read(): Promise<ReadBatch> {
     if (this.#backlog !== undefined) return await this.#readPage(this.#backlog)
-    const window = await selectWindow(this.#client, this.#range(), SMALL_WINDOW_ROWS + 1)
+    const window = await selectWindow(this.#client, this.#range(), PAGE_ROWS + 1)
     this.#sequence = window.sequence
     this.#clockOffsetMs = window.nowMs - performance.now()
-    if (window.rows.length <= SMALL_WINDOW_ROWS) return this.#advance(window.snapshot, window.rows)
-    const low = this.#bounds.below(this.#snapshot)
-    const until = await freezeWindow(this.#client, this.#shard.shard, this.#shard.epoch, low)
-    if (until === undefined) throw fenced(this.#shard)
-    this.#backlog = this.#frozen(until, low)
-    return await this.#readPage(this.#backlog)
+    if (window.rows.length <= PAGE_ROWS) return this.#advance(window.snapshot, window.rows)
+    const rows = window.rows.slice(0, PAGE_ROWS)
+    this.#backlog = this.#begin(window.snapshot, idOfLast(rows))
+    return this.#page(this.#backlog, rows)
   }
 
   async #readPage(backlog: Backlog): Promise<ReadBatch> {
-    if (backlog.fetched === undefined) {
-      const range = { ...this.#range(), low: backlog.low, until: backlog.until, fromId: backlog.doneId }
-      await openWindowCursor(this.#client, range, CURSOR_ROWS)
-      backlog.fetched = 0
+    const { until, doneId: fromId } = backlog
+    const { slotFirst, slotLast } = this.#shard
+    const range = { after: this.#text, until, fromId, slotFirst, slotLast }
+    const rows = await selectPage(this.#client, range, PAGE_ROWS)
+    if (rows.length < PAGE_ROWS) {
+      this.#backlog = undefined
+      return this.#advance(until, rows)
     }
-    const rows = await fetchWindow(this.#client, PAGE_ROWS)
-    backlog.fetched += rows.length
-    backlog.doneId = BigInt(rows.at(-1)?.id ?? backlog.doneId)
-    if (rows.length === PAGE_ROWS) return this.#page(backlog, rows)
-    if (backlog.fetched >= CURSOR_ROWS) {
-      backlog.fetched = undefined
-      return this.#page(backlog, rows)
-    }
-    this.#backlog = undefined
-    return this.#advance(backlog.until, rows)
+    backlog.doneId = idOfLast(rows)
+    return this.#page(backlog, rows)
   }
 
   #page(backlog: Backlog, rows: readonly LogRow[]): ReadBatch {
@@ -123,15 +110,20 @@ export class WindowReader {
     return { rows, position: { snapshot: text, low, window: undefined }, clockOffsetMs: this.#clockOffsetMs }
   }
 
-  #frozen(until: string, doneId: bigint): Backlog {
-    const low = this.#bounds.below(this.#snapshot)
-    return { until, low, doneId, fetched: undefined }
+  #begin(until: string, doneId: bigint): Backlog {
+    return { until, low: this.#bounds.below(this.#snapshot), doneId }
   }
 
   #range() {
     const { slotFirst, slotLast } = this.#shard
     return { after: this.#snapshot, low: this.#bounds.below(this.#snapshot), slotFirst, slotLast }
   }
+}
+
+function idOfLast(rows: readonly LogRow[]): bigint {
+  const last = rows.at(-1)
+  if (last === undefined) throw new Error('a full page has no row')
+  return BigInt(last.id)
 }
 
 /** What an owner finds out when a write of its own is refused. */

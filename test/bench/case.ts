@@ -8,7 +8,17 @@ export interface Case {
   readonly title: string
   /** What of it cannot be compared, and with what. Printed in the document. */
   readonly caveats?: readonly string[]
+  /** A quick run leaves it out, unless it is named. */
+  readonly onlyInFull?: boolean
+  /** Begins, before the first case is run, what has to grow old until this one is measured. */
+  prepare?(bench: Bench): Promise<Prepared>
   run(bench: Bench): Promise<readonly Measurement[]>
+}
+
+/** Something that needs time more than work; it takes none of the processors while it waits. */
+export interface Prepared {
+  /** Measured after the case that prepared it. */
+  measure(bench: Bench): Promise<readonly Measurement[]>
 }
 
 /** What a case is run with. */

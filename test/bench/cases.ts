@@ -1,4 +1,12 @@
 import type { Case } from './case.ts'
+import { consumer } from './cases/consumer.ts'
+import { drain } from './cases/drain.ts'
+import { growth } from './cases/growth.ts'
+import { http } from './cases/http.ts'
+import { latency } from './cases/latency.ts'
+import { peers } from './cases/peers.ts'
+import { producer } from './cases/producer.ts'
+import { wakeUp } from './cases/wake-up.ts'
 
 /** Everything that is measured, in the order in which it is. */
-export const cases: readonly Case[] = []
+export const cases: readonly Case[] = [producer, drain, latency, growth, http, consumer, wakeUp, peers]

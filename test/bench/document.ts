@@ -10,8 +10,16 @@ export async function writeDocument(
   machine: readonly string[],
   measured: ReadonlyMap<Case, readonly Measurement[]>,
 ): Promise<void> {
+  await writeFile(FILE, describePerformance(machine, measured))
+}
+
+/** What is written. */
+export function describePerformance(
+  machine: readonly string[],
+  measured: ReadonlyMap<Case, readonly Measurement[]>,
+): string {
   const sections = [...measured].map(([each, measurements]) => section(each, measurements))
-  await writeFile(FILE, `${[head(machine), ...sections].join('\n\n')}\n`)
+  return `${[head(machine), ...sections].join('\n\n')}\n`
 }
 
 function head(machine: readonly string[]): string {

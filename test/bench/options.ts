@@ -31,7 +31,11 @@ export function parseOptions(args: readonly string[], all: readonly Case[]): Opt
   if (doc && (quick || only !== undefined)) {
     throw new UsageError('--doc is written from a full run of everything; leave --quick and --only away.')
   }
-  return { quick, doc, json, cases: only === undefined ? all : selected(only, all) }
+  return { quick, doc, json, cases: only === undefined ? all.filter(inRun(quick)) : selected(only, all) }
+}
+
+function inRun(quick: boolean): (each: Case) => boolean {
+  return ({ onlyInFull = false }) => !(quick && onlyInFull)
 }
 
 function parse(args: readonly string[]) {

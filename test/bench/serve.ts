@@ -20,7 +20,7 @@ export function serve<Config, Commands extends CommandTable>(open: Open<Config, 
       process.on('message', ({ id, name, args }: Request) => void answer(id, own[name] ?? commands[name], args, name))
       reply({ id: 0 })
     },
-    (error: unknown) => reply({ id: 0, error: textOf(error) }),
+    (error: unknown) => reply({ id: 0, error: textOf(error) }, () => process.exit(1)),
   )
 }
 
@@ -69,14 +69,20 @@ function ownCommands(close: (() => Promise<unknown>) | undefined): CommandTable 
       }
     },
     [BUILT_IN.stop]: async () => {
-      await close?.()
-      process.exit(0)
+      try {
+        await close?.()
+        process.exit(0)
+      } catch (error) {
+        // Whoever stops it does not listen any more.
+        console.error(error)
+        process.exit(1)
+      }
     },
   }
 }
 
-function reply(message: Reply): void {
-  process.send?.(message)
+function reply(message: Reply, sent: () => void = () => undefined): void {
+  process.send?.(message, sent)
 }
 
 function textOf(error: unknown): string {

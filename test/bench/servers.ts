@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
-import { startNats, startPostgres } from '@postcommit/relay/dev'
+import { type NatsServer, type PostgresServer, startNats, startPostgres } from '@postcommit/relay/dev'
 import pg from 'pg'
 import { applyMigrations } from '../../relay/store/migrate.ts'
 
@@ -17,6 +17,9 @@ export interface Servers {
   database(options?: { readonly empty?: boolean }): Promise<BenchDatabase>
   /** A new stream with file storage that takes `<prefix>.>`. */
   stream(): Promise<BenchStream>
+  /** Another PostgreSQL, for what must not disturb the others. It sweeps and saves nothing by itself. */
+  postgresAside(): Promise<{ readonly url: string }>
+  /** Ends them; a second call waits for the first. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -43,19 +46,54 @@ export interface BenchStream {
  * What differs from a server as it is installed, the same for every contender: enough connections, and room so that
  * checkpoints and evictions do not fall into one contender's round. Commits are synced.
  */
-export const POSTGRES_SETTINGS = { max_connections: '200', shared_buffers: '1GB', max_wal_size: '8GB' } as const
+export const POSTGRES_SETTINGS = { max_connections: '300', shared_buffers: '1GB', max_wal_size: '8GB' } as const
 /** The duplicate window of the streams: as long as the relay asks for by default. */
 const DUPLICATE_WINDOW_NS = 10 * 60 * 1e9
+
+const ASIDE_SETTINGS = { ...POSTGRES_SETTINGS, autovacuum: 'off', checkpoint_timeout: '1h' }
 
 /** Starts PostgreSQL and nats-server in a folder of their own, which is removed with them. */
 export async function startServers(): Promise<Servers> {
   const folder = await mkdtemp(join(tmpdir(), 'postcommit-bench-'))
-  const [postgres, nats] = await Promise.all([
+  const starting = [
     startPostgres({ dataDir: join(folder, 'postgres'), settings: POSTGRES_SETTINGS }),
     startNats({ storeDir: join(folder, 'nats') }),
-  ])
-  const connection = await connect({ servers: nats.url })
+  ] as const
+  const aside: Promise<PostgresServer>[] = []
+  const startAside = () => {
+    const server = startPostgres({ dataDir: join(folder, `postgres-${aside.length}`), settings: ASIDE_SETTINGS })
+    aside.push(server)
+    return server
+  }
+  const end = async () => {
+    for (const started of await Promise.allSettled([...starting, ...aside])) {
+      if (started.status === 'fulfilled') await started.value.stop()
+    }
+    await rm(folder, { recursive: true, force: true })
+  }
+  try {
+    const [postgres, nats] = await Promise.all(starting)
+    return use(postgres, nats, await connect({ servers: nats.url }), { startAside, end })
+  } catch (error) {
+    await end()
+    throw error
+  }
+}
+
+function use(
+  postgres: PostgresServer,
+  nats: NatsServer,
+  connection: NatsConnection,
+  { startAside, end }: { startAside: () => Promise<PostgresServer>; end: () => Promise<void> },
+): Servers {
   const databases = new Set<BenchDatabase>()
+  let ended: Promise<void> | undefined
+  const endAll = async () => {
+    await connection.close()
+    // Not waited for: a case that failed may not have given back every client, and the server ends those.
+    for (const { pool } of databases) if (!pool.ended) void pool.end()
+    await end()
+  }
   return {
     postgres,
     nats,
@@ -70,18 +108,19 @@ export async function startServers(): Promise<Servers> {
       return database
     },
     stream: () => openStream(connection),
-    [Symbol.asyncDispose]: async () => {
-      await connection.close()
-      await Promise.all([...databases].map(({ pool }) => (pool.ended ? undefined : pool.end())))
-      await Promise.all([postgres.stop(), nats.stop()])
-      await rm(folder, { recursive: true, force: true })
+    postgresAside: startAside,
+    [Symbol.asyncDispose]: () => {
+      ended ??= endAll()
+      return ended
     },
   }
 }
 
 function openDatabase(serverUrl: string, name: string, url: string): BenchDatabase {
   const pool = new pg.Pool({ connectionString: url, max: 4 })
+  // The server may end before a client that is idle, or one that was not given back.
   pool.on('error', () => undefined)
+  pool.on('connect', (client) => client.on('error', () => undefined))
   return {
     url,
     pool,

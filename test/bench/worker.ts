@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
@@ -15,6 +15,8 @@ export interface Worker<Commands extends CommandTable> {
   watch(): Promise<void>
   /** What was seen since {@link watch}. */
   usage(): Promise<Usage>
+  /** Stops it in its tracks, or lets it go on: SIGSTOP, SIGCONT. */
+  signal(signal: NodeJS.Signals): void
   stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -39,6 +41,21 @@ export const BUILT_IN = { watch: '$watch', usage: '$usage', stop: '$stop', ready
 
 const STOP_MS = 10_000
 
+/** Everything that runs, with the promise of its end. */
+const running = new Map<ChildProcess, Promise<unknown>>()
+
+// A worker ends by itself when this process is gone, but not one that was stopped (SIGSTOP) or never comes to look.
+process.on('exit', () => {
+  for (const child of running.keys()) child.kill('SIGKILL')
+})
+
+/** Kills the workers that are left, where nobody waits for them any more. */
+export async function killWorkers(): Promise<void> {
+  const left = [...running]
+  for (const [child] of left) child.kill('SIGKILL')
+  await Promise.all(left.map(([, ended]) => ended))
+}
+
 /**
  * Starts a program of `test/bench/workers`.
  *
@@ -60,21 +77,23 @@ export async function startWorker<Commands extends CommandTable>(
     else call?.reject(new Error(`${file}: ${error}`))
   })
   const ended = once(child, 'exit').then(([code, signal]) => {
+    running.delete(child)
     for (const { reject } of open.values()) reject(new Error(`${file} ended by ${signal ?? `exit ${code}`}`))
     open.clear()
   })
+  running.set(child, ended)
   const ask = (id: number, name: string, args: readonly unknown[]) =>
     new Promise<unknown>((resolve, reject) => {
-      if (child.exitCode !== null || child.signalCode !== null) return reject(new Error(`${file} has ended`))
+      if (!child.connected) return reject(new Error(`${file} has ended`))
       open.set(id, { resolve, reject })
       if (name !== BUILT_IN.ready) child.send({ id, name, args } satisfies Request)
     })
   const call = (name: string, ...args: readonly unknown[]) => ask(next++, name, args)
   async function stop(): Promise<void> {
-    if (child.exitCode !== null || child.signalCode !== null) return
+    if (!running.has(child)) return
     const late = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
     // It answers by ending.
-    void call(BUILT_IN.stop).catch(() => undefined)
+    call(BUILT_IN.stop).catch(() => undefined)
     await ended
     clearTimeout(late)
   }
@@ -83,6 +102,7 @@ export async function startWorker<Commands extends CommandTable>(
     call: call as Worker<Commands>['call'],
     watch: async () => void (await call(BUILT_IN.watch)),
     usage: async () => (await call(BUILT_IN.usage)) as Usage,
+    signal: (signal) => void child.kill(signal),
     stop,
     [Symbol.asyncDispose]: stop,
   }

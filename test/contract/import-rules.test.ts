@@ -23,6 +23,7 @@ const BREACHES: Record<string, readonly [path: string, text: string]> = {
   'core-without-shell': ['relay/observe/arguments.ts', `import '../commands/run.ts'`],
   'config-is-only-read-by-the-shell': ['relay/api/reads-config.ts', `import type {} from '../config/schema.ts'`],
   'no-test-code-in-packages': ['relay/api/tested.ts', `import '../../test/support/servers.ts'`],
+  'bench-stands-alone': ['test/fault/measured.ts', `import '../bench/worker.ts'`],
 }
 
 const CLEAN: Record<string, string> = {
@@ -38,6 +39,7 @@ const CLEAN: Record<string, string> = {
   'relay/config/schema.ts': '',
   'relay/commands/run.ts': `import '../relay.ts'; import '../config/schema.ts'`,
   'test/support/servers.ts': '',
+  'test/bench/worker.ts': `import '../support/servers.ts'`,
   'examples/outbox.ts': `import 'postcommit/protocol'`,
   'dist/protocol/index.js': '',
   'dist/protocol/index.d.ts': '',

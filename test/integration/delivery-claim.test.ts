@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { claimDue } from '../../relay/store/claim-due.ts'
 import type { Queryable } from '../../relay/store/queryable.ts'
 import { releaseClaims } from '../../relay/store/release-claims.ts'
+import { releaseUnsent } from '../../relay/store/release-unsent.ts'
 import { selectNextDue } from '../../relay/store/select-next-due.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import {
@@ -249,6 +250,27 @@ describe('releaseClaims', () => {
       { id: ids[1], attempts: 2 },
     ])
     expect(idsOf(await claimFrom(pool, relay))).toEqual(ids.slice(0, 2))
+  })
+})
+
+describe('releaseUnsent', () => {
+  test('gives back single rows of a claim, due now, and nothing that somebody else has claimed since', async () => {
+    const [first = '', second = '', third = ''] = await insertDeliveries(pool, [{ attempts: 2 }, {}, {}])
+    const mine = await claimFrom(pool, relay)
+    await pool.query('update postcommit.delivery set lease_token = gen_random_uuid() where id = $1', [third])
+    await releaseUnsent(
+      pool,
+      [first, third].map((id) => ({ id, token: mine.token })),
+    )
+    const { rows } = await pool.query(
+      `select id, attempts, lease_token = $1 as mine, due_at <= clock_timestamp() as due from postcommit.delivery order by id`,
+      [mine.token],
+    )
+    expect(rows).toEqual([
+      { id: first, attempts: 2, mine: null, due: true },
+      { id: second, attempts: 0, mine: true, due: false },
+      { id: third, attempts: 0, mine: false, due: false },
+    ])
   })
 })
 

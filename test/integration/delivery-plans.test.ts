@@ -9,6 +9,7 @@ import { recordSettlements } from '../../relay/store/record-settlements.ts'
 import { releaseClaims } from '../../relay/store/release-claims.ts'
 import { releaseHeld } from '../../relay/store/release-held.ts'
 import { releaseSuccessors } from '../../relay/store/release-successors.ts'
+import { releaseUnsent } from '../../relay/store/release-unsent.ts'
 import { requeueDeadLetters } from '../../relay/store/requeue-dead-letters.ts'
 import { selectDeadLetters } from '../../relay/store/select-dead-letters.ts'
 import { selectNextDue } from '../../relay/store/select-next-due.ts'
@@ -41,6 +42,7 @@ const statements: Record<string, (client: Queryable) => Promise<unknown>> = {
     ]),
   releaseSuccessors: (client) => releaseSuccessors(client, [{ destination: 'stock', key: 'k6' }]),
   releaseClaims: (client) => releaseClaims(client, [randomUUID()]),
+  releaseUnsent: (client) => releaseUnsent(client, [{ id: '1', token: randomUUID() }]),
   releaseHeld,
   selectNextDue: (client) => selectNextDue(client, ['stock', 'mail']),
   selectDeadLetters: (client) => selectDeadLetters(client, { limit: 10 }),

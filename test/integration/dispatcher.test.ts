@@ -99,6 +99,16 @@ describe('destinations that fail', () => {
     expect(hanging.calls).toHaveLength(4)
   })
 
+  test('one that hangs after a while keeps what it was given, and what was claimed ahead for it is given back', async () => {
+    const stock = await service((_, __, n) => (n <= 400 ? 204 : undefined))
+    await insert(...many(2000, (n) => numbered(n)))
+    await dispatch([impatient('stock', stock.url, { concurrency: 4, timeoutMs: 20_000 })])
+    await eventually(() => expect(stock.calls).toHaveLength(404), { timeoutMs: 10_000 })
+    const claimed = async () => (await columns('lease_token')).filter(({ lease_token }) => lease_token !== null).length
+    await eventually(async () => expect(await claimed()).toBe(4), { timeoutMs: 3000 })
+    expect(stock.calls).toHaveLength(404)
+  })
+
   test('one that is down costs no attempts, is not hammered, and is found soon after it is back', async () => {
     const stock = await service()
     await stock.kill()

@@ -1,6 +1,10 @@
 import pg from 'pg'
+import { pino } from 'pino'
 import { createOutbox } from 'postcommit'
+import { PostcommitError } from 'postcommit/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { createMetrics } from '../../relay/observe/metrics.ts'
+import { ShardPublisher } from '../../relay/publisher/shard-publisher.ts'
 import { WindowReader } from '../../relay/publisher/window-reader.ts'
 import { READER_OPTIONS } from '../../relay/sessions.ts'
 import { savePosition } from '../../relay/store/save-position.ts'
@@ -87,9 +91,9 @@ describe('WindowReader', () => {
   test('a large window is read in pages, and a successor goes on after the last saved page', async () => {
     const { reader, shard } = await freshReader()
     await db.pool.query(`insert into postcommit.outbox (gid, branch, topic, slot, payload)
-      select 'g', n, 'a.b', n % 64, n::text from generate_series(1, 9000) n`)
+      select 'g', n, 'a.b', n % 64, n::text from generate_series(1, 9500) n`)
     const first = await reader.read()
-    expect(first.rows).toHaveLength(2000)
+    expect(first.rows).toHaveLength(1000)
     expect(reader.inBacklog).toBe(true)
     await savePosition(client, 0, shard.epoch, { ...first.position, ack: undefined }, [])
     await reader.read()
@@ -102,9 +106,9 @@ describe('WindowReader', () => {
       seen.push(...page.rows.map(({ payload }) => Number(payload)))
       page = await successor.read()
     }
-    expect(seen).toHaveLength(7001)
-    expect(seen.slice(0, 7000)).toEqual(Array.from({ length: 7000 }, (_, n) => n + 2001))
-    expect(seen[7000]).toBe(-1)
+    expect(seen).toHaveLength(8501)
+    expect(seen.slice(0, 8500)).toEqual(Array.from({ length: 8500 }, (_, n) => n + 1001))
+    expect(seen[8500]).toBe(-1)
   })
 
   test('a window that ends on the border of a page is read whole', async () => {
@@ -112,7 +116,7 @@ describe('WindowReader', () => {
     await db.pool.query(`insert into postcommit.outbox (gid, branch, topic, slot, payload)
       select 'g', n, 'a.b', n % 64, n::text from generate_series(1, 4000) n`)
     let count = 0
-    for (let reads = 0; reads < 4; reads += 1) count += (await reader.read()).rows.length
+    for (let reads = 0; reads < 6; reads += 1) count += (await reader.read()).rows.length
     expect(count).toBe(4000)
     expect(reader.inBacklog).toBe(false)
   })
@@ -128,12 +132,47 @@ describe('WindowReader', () => {
     expect(rows[0]?.snapshot).toBe(snapshot)
   })
 
-  test('an owner that was replaced cannot freeze a window either, and says that it is fenced', async () => {
-    const { reader } = await freshReader()
+  test('an owner that was replaced cannot save a page of a large window either', async () => {
+    const { reader, shard } = await freshReader()
     await db.pool.query(`insert into postcommit.outbox (gid, branch, topic, slot, payload)
       select 'g', n, 'a.b', n % 64, n::text from generate_series(1, 3000) n`)
-    await take()
-    await expect(reader.read()).rejects.toMatchObject({ code: 'POSTCOMMIT_FENCED' })
+    const { position } = await reader.read()
+    expect(reader.inBacklog).toBe(true)
+    const successor = await take()
+    expect(await savePosition(client, 0, shard.epoch, { ...position, ack: undefined }, [])).toBeUndefined()
+    expect(successor).toMatchObject({ windowSnapshot: null, windowId: null })
+    expect((await new WindowReader(client, successor).read()).rows[0]?.payload).toBe('1')
+  })
+
+  test('a publisher that was replaced while it published saves nothing and ends, saying that it is fenced', async () => {
+    await freshReader()
+    const shard = await take()
+    await publish(1)
+    const warnings: string[] = []
+    const metrics = createMetrics()
+    const publisher = new ShardPublisher({
+      source: 'main',
+      shard,
+      client,
+      metrics,
+      log: pino({ level: 'warn' }, { write: (line) => void warnings.push(line) }),
+      inFlightMax: 10,
+      pollMs: { min: 2, max: 10 },
+      onRead: () => undefined,
+      broker: {
+        connected: true,
+        // The acknowledgement comes when another relay has the shard.
+        publish: (_, settle) =>
+          void take().then(() => settle({ kind: 'acked', stream: 'S', sequence: 1, duplicate: false })),
+        hasStream: async () => true,
+        connection: () => Promise.reject(new Error('no connection in this test')),
+        close: async () => undefined,
+      },
+    })
+    expect(await publisher.ended).toBe('fenced')
+    expect(warnings.join()).toContain(new PostcommitError('POSTCOMMIT_FENCED', { what: 'shard 0' }).message)
+    expect((await metrics.fencedWrites.get()).values[0]?.value).toBe(1)
+    expect((await take()).snapshot).toBe(shard.snapshot)
   })
 
   test('the lower bound rises past handed-on rows, so a read touches the newest partitions only', async () => {

@@ -7,20 +7,27 @@ import { serve } from '../serve.ts'
 export interface RelayConfig {
   readonly database: string
   readonly nats?: string
+  /** Where its acknowledgements go; see `latency`. */
+  readonly inboxPrefix?: string
   readonly stream?: { readonly name: string; readonly subjects: readonly string[] }
   readonly destinations?: RelayOptions['destinations']
 }
 
 export type RelayCommands = Record<never, never>
 
-serve(async ({ database, nats, stream, destinations }: RelayConfig) => {
+serve(async ({ database, nats, inboxPrefix, stream, destinations }: RelayConfig) => {
   const relay = createRelay({
     db: database,
     log: pino({ level: 'error' }, pino.destination(2)),
     ...(destinations === undefined ? {} : { destinations }),
     ...(nats === undefined
       ? {}
-      : { nats: { connection: { servers: nats }, streams: stream === undefined ? [] : [stream] } }),
+      : {
+          nats: {
+            connection: { servers: nats, ...(inboxPrefix === undefined ? {} : { inboxPrefix }) },
+            streams: stream === undefined ? [] : [stream],
+          },
+        }),
   })
   await relay.start()
   return { commands: {}, close: () => relay.stop() }

@@ -1,0 +1,27 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { readPublishAck } from './publish-ack.ts'
+
+const stream = fc.oneof(fc.stringMatching(/^[\w-]{1,20}$/), fc.string())
+const sequence = fc.oneof(fc.nat(), fc.maxSafeInteger(), fc.double(), fc.string())
+const parts = fc.tuple(stream, sequence, fc.constantFrom(undefined, true, false), fc.constantFrom('', ' '))
+
+/** As nats-server writes it, with a space or without after each comma and colon, and sometimes cut off. */
+const body = fc.tuple(parts, fc.option(fc.nat({ max: 60 }))).map(([[name, seq, duplicate, gap], end]) => {
+  const fields = [`"stream":${gap}${JSON.stringify(name)}`, `"seq":${gap}${JSON.stringify(seq)}`]
+  if (duplicate !== undefined) fields.push(`"duplicate":${gap}${duplicate}`)
+  const whole = `{${fields.join(`,${gap}`)}}`
+  return end === null ? whole : whole.slice(0, end)
+})
+
+describe('readPublishAck', () => {
+  test('the quick way reads what the thorough one does', () => {
+    // A leading space is nothing to JSON and keeps the quick way from being taken.
+    fc.assert(
+      fc.property(body, (text) => {
+        expect(readPublishAck(0, text)).toEqual(readPublishAck(0, ` ${text}`))
+      }),
+      { numRuns: 5000 },
+    )
+  })
+})
