@@ -47,7 +47,7 @@ async function measureCost(bench: Bench, pipe: Pipe): Promise<readonly Measureme
     bench.scale(5, 1),
   )
   const many: number[] = []
-  for (let round = 0; round < bench.scale(3, 1); round += 1) {
+  for (let round = 0; round < bench.scale(2, 1); round += 1) {
     bench.progress('a million')
     const [cost, usages] = await watched(pipe, costOf(MILLION))
     many.push(cost)

@@ -79,7 +79,7 @@ async function measureAt(
   }
   const samples = await alternate(
     Object.fromEntries(contenders.map(([name, run]) => [name, () => run(bench.scale(1000, 250))])),
-    bench.scale(9, 5),
+    bench.rounds + 2,
     (name, value) => bench.progress(`${name}, ${connections} connections: ${Math.round(value)}/s`),
   )
   const at = `${connections} connection${connections === 1 ? '' : 's'}`
