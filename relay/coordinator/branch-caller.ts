@@ -21,17 +21,11 @@ export interface BranchCallerOptions {
 export class BranchCaller {
   readonly #options: BranchCallerOptions
   readonly #aborter = new AbortController()
-  #underWay = 0
 
   constructor(options: BranchCallerOptions) {
     this.#options = options
     // One listener for every call under way.
     setMaxListeners(0, this.#aborter.signal)
-  }
-
-  /** How many calls are under way. */
-  get underWay(): number {
-    return this.#underWay
   }
 
   /** Cuts off what is under way. */
@@ -43,9 +37,7 @@ export class BranchCaller {
   async call(started: StartedCall): Promise<EndedCall | undefined> {
     if (this.#aborter.signal.aborted) return undefined
     const startedAt = performance.now()
-    this.#underWay += 1
     const answer = await this.#make(started).catch(failed)
-    this.#underWay -= 1
     if (this.#aborter.signal.aborted) return undefined
     const ended = { ...endedOf(started, answer), durationMs: performance.now() - startedAt }
     failpoint('coordinator.after_response')

@@ -26,7 +26,7 @@ import { opKey } from './model.ts'
 import { Recorder } from './recorder.ts'
 import { RunningTransaction } from './running-transaction.ts'
 import { readStoredOptions } from './stored-options.ts'
-import { type Ending, Waiters } from './waiters.ts'
+import { type Wait, Waiters } from './waiters.ts'
 
 /** What a coordinator works with. */
 export interface CoordinatorOptions {
@@ -170,7 +170,7 @@ export class Coordinator {
   }
 
   /** Waits for the end of a transaction, at most `ms`. */
-  wait(key: { readonly tenant: string; readonly gid: string }, ms: number): Promise<Ending | undefined> {
+  wait(key: { readonly tenant: string; readonly gid: string }, ms: number): Wait {
     return this.#waiters.wait(key, ms)
   }
 
@@ -198,9 +198,8 @@ export class Coordinator {
     const deadline = performance.now() + drainMs
     this.#stopping = true
     this.#signal.call()
-    while ((this.#caller.underWay > 0 || this.#recorder.waiting > 0) && performance.now() < deadline) {
-      await this.#signal.wait(20)
-    }
+    const isAtWork = () => [...this.#running].some((running) => running.isAtWork)
+    while (isAtWork() && performance.now() < deadline) await this.#signal.wait(20)
     this.#caller.abort()
     const left = [...this.#running].flatMap(({ row, token }) => (row.id === '' ? [] : [{ id: row.id, token }]))
     for (const running of [...this.#running]) running.abandon()
@@ -259,6 +258,7 @@ export class Coordinator {
     return new RunningTransaction(row, token, row.nowMs + claimLeaseMs, {
       now: () => this.#clock.now(),
       random: Math.random,
+      isStopping: () => this.#stopping,
       knows: (lane) => this.#lanes.destination(lane) !== undefined,
       take: (lane) => (this.#stopping ? undefined : this.#lanes.take(lane)),
       park: (lane, resume) => !this.#stopping && this.#lanes.park(lane, resume),

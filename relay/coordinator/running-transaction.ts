@@ -13,6 +13,8 @@ export interface Carrier {
   /** The database's clock. */
   now(): number
   random(): number
+  /** Nothing more is begun. */
+  isStopping(): boolean
   /** Whether this relay can call there at all; if not, the call says so. */
   knows(lane: string): boolean
   /** A place for a call; undefined: none is free. */
@@ -120,6 +122,11 @@ export class RunningTransaction {
 
   get reason(): string | undefined {
     return this.#reason ?? this.#row.rollbackReason ?? undefined
+  }
+
+  /** Whether a call or a write is under way. */
+  get isAtWork(): boolean {
+    return this.#busy || this.#underWay.size > 0
   }
 
   /** Plans, and does what the plan says. */
@@ -244,7 +251,8 @@ export class RunningTransaction {
     return this.#isParked
   }
 
-  #pauseFor(lane: string, now: number): { readonly dueAtMs: number; readonly backoffMs: number } {
+  #pauseFor(lane: string, now: number): { readonly dueAtMs: number; readonly backoffMs?: number } {
+    if (this.#carrier.isStopping()) return { dueAtMs: now }
     const backoffMs = Math.min(PAUSE.cap, Math.max(PAUSE.first, 2 * (this.#row.backoffMs ?? 0)))
     const pauseMs = Math.max(this.#carrier.reopensInMs(lane), backoffMs / 2) + (backoffMs / 2) * this.#carrier.random()
     return { dueAtMs: now + pauseMs, backoffMs }

@@ -42,7 +42,9 @@ test('a service is asked over NATS, and a branch is a message of JetStream', asy
     await db.pool.query(`update postcommit.global_transaction set check_destination = 'nats', check_target = $1`, [
       `nats:${subject}`,
     ])
-    expect(await transactions.perform({ do: 'query', gid: committed, waitMs: 10_000 })).toMatchObject({ outcome: 'done' })
+    expect(await transactions.perform({ do: 'query', gid: committed, waitMs: 10_000 })).toMatchObject({
+      outcome: 'done',
+    })
     expect(await transactions.perform({ do: 'query', gid: lost, waitMs: 10_000 })).toMatchObject({ outcome: 'failed' })
     expect(asked.sort()).toEqual([committed, lost])
     const { state } = await stream.manager.streams.info(stream.name)

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Gid } from 'postcommit/protocol'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createHandlerDestination, Refuse } from '../../relay/destinations/handler.ts'
 import { createUrlDestination } from '../../relay/destinations/url.ts'
@@ -186,6 +187,48 @@ describe('addresses that come with a transaction', () => {
       const { rows } = await db.pool.query('select last_error from postcommit.branch')
       expect(rows[0]?.last_error).toMatch(/no destination/)
     })
+    expect(paths()).toEqual([])
+  })
+})
+
+describe('what an initiator calls itself', () => {
+  const begin = (mode: 'tcc' | 'saga', timeoutMs?: number) => ({
+    mode,
+    branches: [],
+    options: { retry: { baseMs: 10, capMs: 50 }, ...(timeoutMs !== undefined && { timeoutMs }) },
+  })
+  const registered = (mode: 'tcc' | 'saga', name: string) => {
+    const at = (op: string) => ({ destination: 'stock', path: `/${op}-${name}` })
+    const ops = mode === 'tcc' ? { confirm: at('confirm'), cancel: at('cancel') } : { compensate: at('undo') }
+    return { branch: name, ops, payload: '{}' }
+  }
+  const register = async (gid: Gid, mode: 'tcc' | 'saga', names: readonly string[]) => {
+    for (const name of names) {
+      expect(await relay.perform({ do: 'registerBranch', gid, mode, branch: registered(mode, name) })).toMatchObject({
+        outcome: 'pending',
+      })
+    }
+  }
+
+  test('is confirmed by the relay in the reverse of its order, cancelled likewise', async () => {
+    for (const [decision, op] of [
+      ['submit', 'confirm'],
+      ['abort', 'cancel'],
+    ] as const) {
+      const gid = gidOf('tcc')
+      await relay.perform({ do: 'prepare', gid, transaction: begin('tcc') })
+      await register(gid, 'tcc', ['out', 'in'])
+      await relay.perform({ do: decision, gid })
+      const outcome = decision === 'submit' ? 'done' : 'failed'
+      expect(await relay.perform({ do: 'query', gid, waitMs: 5000 })).toMatchObject({ outcome })
+      expect(paths().slice(-2)).toEqual([`/${op}-in`, `/${op}-out`])
+    }
+  })
+
+  test('is called nothing for when it is done', async () => {
+    const gid = gidOf('live')
+    await relay.perform({ do: 'prepare', gid, transaction: begin('saga') })
+    expect(await relay.perform({ do: 'submit', gid, waitMs: 5000 })).toMatchObject({ outcome: 'done' })
     expect(paths()).toEqual([])
   })
 })
