@@ -40,7 +40,6 @@ export class BranchCaller {
     const answer = await this.#make(started).catch(failed)
     if (this.#aborter.signal.aborted) return undefined
     const ended = { ...endedOf(started, answer), durationMs: performance.now() - startedAt }
-    failpoint('coordinator.after_response')
     this.#count(started, ended)
     return ended
   }
@@ -69,7 +68,9 @@ export class BranchCaller {
       attempt: op.attempts + 1,
       timeoutMs: own.requestTimeoutMs ?? ofAll.requestTimeoutMs,
     }
-    return await destination.call(call, this.#aborter.signal)
+    const answer = await destination.call(call, this.#aborter.signal)
+    failpoint('coordinator.after_response')
+    return answer
   }
 
   #count({ route }: StartedCall, { outcome, isAway }: EndedCall): void {
