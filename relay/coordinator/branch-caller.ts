@@ -44,7 +44,7 @@ export class BranchCaller {
     return ended
   }
 
-  async #make({ row, operation, op, route }: StartedCall): Promise<BranchAnswer> {
+  async #make({ row, operation, op, route, limitMs }: StartedCall): Promise<BranchAnswer> {
     if (route.kind === 'nobody') return { kind: 'answered', status: 200, body: undefined }
     const lane = laneOf(route)
     const destination = lane === undefined ? undefined : this.#options.lanes.destination(lane)
@@ -66,7 +66,7 @@ export class BranchCaller {
       content: operation.payload ?? operation.body ?? undefined,
       headers: { ...ofAll.headers, ...own.headers },
       attempt: op.attempts + 1,
-      timeoutMs: own.requestTimeoutMs ?? ofAll.requestTimeoutMs,
+      timeoutMs: limitMs,
     }
     const answer = await destination.call(call, this.#aborter.signal)
     failpoint('coordinator.after_response')

@@ -281,7 +281,10 @@ export class Coordinator {
       take: (lane) => (this.#stopping ? undefined : this.#lanes.take(lane)),
       park: (lane, resume) => !this.#stopping && this.#lanes.park(lane, resume),
       reopensInMs: (lane) => this.#lanes.reopensInMs(lane),
-      limitMs: (of, operation) => limitMs(of, operation, claimLeaseMs),
+      limitMs: (of, operation, lane) => {
+        const usualMs = (lane === undefined ? undefined : this.#lanes.destination(lane))?.timeoutMs ?? 0
+        return limitMs(of, operation, usualMs, claimLeaseMs)
+      },
       call: (started) => this.#caller.call(started),
       fanOut: (of, branch, topic) => fanOut(pool, of, token, branch, topic),
       write: (progress, isStillOurs) => this.#recorder.write(progress, isStillOurs),
@@ -311,12 +314,10 @@ function bytesOf({ operations }: ClaimedTransaction): number {
   return operations.reduce((sum, { payload, body }) => sum + (payload?.length ?? 0) + (body?.length ?? 0), 0)
 }
 
-const LIMIT_DEFAULT_MS = 25_000
-
 /** Half a claim at most, so that a fresh one always leaves time for a call. */
-function limitMs(row: ClaimedTransaction, operation: OperationRow, claimLeaseMs: number): number {
-  const asked = readStoredOptions(operation.options).requestTimeoutMs ?? readStoredOptions(row.options).requestTimeoutMs
-  return Math.min(asked ?? LIMIT_DEFAULT_MS, claimLeaseMs / 2)
+function limitMs(row: ClaimedTransaction, { options }: OperationRow, usualMs: number, claimLeaseMs: number): number {
+  const askedMs = readStoredOptions(options).requestTimeoutMs ?? readStoredOptions(row.options).requestTimeoutMs
+  return Math.min(askedMs ?? usualMs, claimLeaseMs / 2)
 }
 
 async function fanOut(pool: pg.Pool, row: ClaimedTransaction, token: string, branch: string, topic: string) {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRelay } from '@postcommit/relay'
+import type pg from 'pg'
 import { pino } from 'pino'
 import { armFailpoints, type OperationAnswer, type TransactionOperation } from 'postcommit/protocol'
 import { expect, test } from 'vitest'
@@ -8,6 +9,24 @@ import { database } from '../support/database.ts'
 import { impatient } from '../support/dispatchers.ts'
 import { eventually } from '../support/eventually.ts'
 import { httpService } from '../support/http-service.ts'
+
+/** Ends every session of relays, again and again. */
+function endSessions(pool: pg.Pool): { stop(): Promise<void> } {
+  let stopped = false
+  const running = (async () => {
+    while (!stopped) {
+      await pool.query(`select pg_terminate_backend(pid) from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid() and application_name like 'postcommit%'`)
+      await sleep(150)
+    }
+  })()
+  return {
+    async stop() {
+      stopped = true
+      await running
+    },
+  }
+}
 
 test('sessions that end again and again cost repetitions, and nothing else', { timeout: 60_000 }, async () => {
   await using db = await database()
@@ -37,14 +56,7 @@ test('sessions that end again and again cost repetitions, and nothing else', { t
         }
       }
     }
-    let ended = false
-    const ending = (async () => {
-      while (!ended) {
-        await db.pool.query(`select pg_terminate_backend(pid) from pg_stat_activity
-where datname = current_database() and pid <> pg_backend_pid() and application_name like 'postcommit%'`)
-        await sleep(150)
-      }
-    })()
+    const ending = endSessions(db.pool)
     const kinds = ['message', 'saga', 'failing'].flatMap((kind) => Array.from({ length: 40 }, () => kind))
     const handedIn = kinds.map(async (kind, index) => {
       await sleep(index * 15)
@@ -55,8 +67,7 @@ where datname = current_database() and pid <> pg_backend_pid() and application_n
       } else await perform({ do: 'submit', gid, transaction: sagaOf(['order', 'pay']) })
     })
     await Promise.all(handedIn)
-    ended = true
-    await ending
+    await ending.stop()
     await eventually(
       async () => {
         const { rows } = await db.pool.query<{ kind: string; status: string; n: number }>(
