@@ -28,7 +28,7 @@ where datname = current_database() and pid <> pg_backend_pid() and application_n
   }
 }
 
-test('sessions that end again and again cost repetitions, and nothing else', { timeout: 60_000 }, async () => {
+test('sessions that end again and again cost repetitions, and nothing else', { timeout: 90_000 }, async () => {
   await using db = await database()
   const effects = new Map<string, number>()
   await using stock = await httpService(({ headers, path }) => {
@@ -80,7 +80,7 @@ from postcommit.global_transaction group by 1, 2 order by 1`,
           { kind: 'saga', status: 'succeed', n: 40 },
         ])
       },
-      { timeoutMs: 20_000 },
+      { timeoutMs: 40_000 },
     )
     const count = (kind: string, what: string) =>
       [...effects.keys()].filter((id) => id.startsWith(kind) && id.endsWith(what)).length

@@ -105,12 +105,13 @@ describe('topics', () => {
 
 test('a branch that is delayed is called no sooner', async () => {
   const gid = gidOf('later')
+  const from = performance.now()
   const transaction = messageTo({
     branches: [branch('01', '/now'), branch('02', '/later', { delayMs: 600, after: [] })],
   })
   expect(await relay.perform({ do: 'submit', gid, transaction, waitMs: 5000 })).toMatchObject({ outcome: 'done' })
-  const [now, later] = stock.calls
-  expect((later?.at ?? 0) - (now?.at ?? 0)).toBeGreaterThan(550)
+  expect(paths()).toEqual(['/now', '/later'])
+  expect((stock.calls[1]?.at ?? 0) - from).toBeGreaterThanOrEqual(595)
 })
 
 test('functions of the process are branches too, and refuse by throwing', async () => {
@@ -277,7 +278,8 @@ test('a slow destination, and one that is away, delay no other', async () => {
   await gone.kill()
   const options = { concurrency: 2 }
   const other = await testCoordinator(db.url, [
-    impatient('stock', stock.url),
+    // On a busy machine its calls may take long; that it is slow itself is not the question.
+    impatient('stock', stock.url, { timeoutMs: 10_000 }),
     impatient('slow', slow.url, options),
     impatient('gone', gone.url, options),
   ])
