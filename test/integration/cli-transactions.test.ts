@@ -191,7 +191,9 @@ describe('postcommit transaction', () => {
     const gid = gidOf('paused')
     // Not asked about while this goes on: it would be given up.
     const target = { destination: 'orders', path: '/' }
-    await relay.prepare(gid, messageTo({ backQuery: { target, checkAfterMs: 600_000 } }))
+    const message = messageTo({ backQuery: { target, checkAfterMs: 600_000 } })
+    await relay.prepare(gidOf('older'), message)
+    await relay.prepare(gid, message)
     expect(await cli(['transaction', 'pause', gid, '--reason', 'wait'])).toMatchObject({ out: { changed: true } })
     const paused = await cli(['transaction', 'list', '--paused'])
     expect(paused.out.transactions).toEqual([expect.objectContaining({ gid, pausedReason: 'wait', dueAt: null })])
