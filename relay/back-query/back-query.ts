@@ -44,13 +44,15 @@ interface Lane {
   readonly slots: Slots
   /** Claimed and not asked about yet. */
   readonly waiting: { readonly row: ClaimedTransaction; readonly token: string }[]
+  /** Asked about and not written yet. */
+  asking: number
 }
 
-/** How many are claimed for every free place: a claim takes as long as several questions. */
-const CLAIMS_PER_SLOT = 4
+/** How many are in hand for every place, at most: a claim takes as long as several questions. */
+const HELD_PER_SLOT = 8
 const DEADLINES_MAX = 100
-/** A service is found again soon after its return, and one question in two seconds costs nothing. */
-const PROBE_MS = 2000
+/** A service is found again soon after its return, and one question a second costs nothing. */
+const PROBE_MS = 1000
 const GAP_MS = 2
 const ERROR_PAUSE_MS = { first: 50, cap: 2000 }
 const LAST_WRITES_MS = 2000
@@ -67,6 +69,7 @@ export class BackQueryLoop {
   readonly #lanes = new Map<string, Lane>()
   readonly #aborter = new AbortController()
   readonly #claims = new Map<string, string>()
+  readonly #unknown = new Set<string>()
   readonly #ended: Promise<void>
   #asking = 0
   #stopping = false
@@ -158,16 +161,21 @@ export class BackQueryLoop {
     if (lane === undefined) return 0
     const free = lane.slots.free(performance.now())
     // A probe is one question; the rest stays where it costs nothing.
-    if (free <= 1) return lane.waiting.length === 0 ? free : 0
-    return Math.max(0, free * CLAIMS_PER_SLOT - lane.waiting.length)
+    if (!lane.slots.isClosed) return lane.waiting.length === 0 ? free : 0
+    return isHalfEmpty(lane) ? heldMax(lane) - held(lane) : 0
   }
 
   #lane(destination: string): Lane | undefined {
     const known = this.#lanes.get(destination)
     if (known !== undefined) return known
-    const asker = this.#options.asker(destination)
-    if (asker === undefined) return undefined
     const { source, log } = this.#options
+    const asker = this.#options.asker(destination)
+    if (asker === undefined) {
+      if (!this.#unknown.has(destination))
+        log.error({ source, destination }, 'prepared messages ask whom nobody here knows')
+      this.#unknown.add(destination)
+      return undefined
+    }
     const slots = new Slots(
       asker.concurrency,
       (state) => {
@@ -176,7 +184,7 @@ export class BackQueryLoop {
       },
       PROBE_MS,
     )
-    const lane: Lane = { asker, slots, waiting: [] }
+    const lane: Lane = { asker, slots, waiting: [], asking: 0 }
     this.#lanes.set(destination, lane)
     return lane
   }
@@ -199,6 +207,7 @@ export class BackQueryLoop {
     const askedAt = performance.now()
     const slot = lane.slots.take()
     this.#asking += 1
+    lane.asking += 1
     try {
       const outcome = await lane.asker.ask(row, this.#aborter.signal).catch((): CheckOutcome => 'unreachable')
       if (this.#aborter.signal.aborted) return
@@ -212,7 +221,9 @@ export class BackQueryLoop {
       slot.free()
       this.#claims.delete(row.id)
       this.#asking -= 1
-      this.#signal.call()
+      lane.asking -= 1
+      // Not for every single answer: claims that are made for one take as long as those for a hundred.
+      if (isHalfEmpty(lane) || this.#stopping) this.#signal.call()
     }
   }
 
@@ -260,4 +271,16 @@ export class BackQueryLoop {
     const { id, opCount, seq, asked } = row
     return { id, token, from: 'prepared', opCount, to: 'prepared', seq, asked, operations: [], ...given }
   }
+}
+
+function held({ waiting, asking }: Lane): number {
+  return waiting.length + asking
+}
+
+function heldMax({ asker }: Lane): number {
+  return asker.concurrency * HELD_PER_SLOT
+}
+
+function isHalfEmpty(lane: Lane): boolean {
+  return 2 * held(lane) <= heldMax(lane)
 }

@@ -17,6 +17,7 @@ import { runCommand } from './run.ts'
 import { reasonOf } from './sources.ts'
 import { statusCommand } from './status.ts'
 import { tailCommand } from './tail.ts'
+import { inDoubtCommand, transactionCommand } from './transaction.ts'
 
 const COMMANDS = [
   devCommand,
@@ -27,6 +28,8 @@ const COMMANDS = [
   inspectCommand,
   tailCommand,
   deadLetterCommand,
+  transactionCommand,
+  inDoubtCommand,
   apiKeyCommand,
   checkConfigCommand,
   doctorCommand,

@@ -21,17 +21,11 @@ export interface BranchCallerOptions {
 export class BranchCaller {
   readonly #options: BranchCallerOptions
   readonly #aborter = new AbortController()
-  #underWay = 0
 
   constructor(options: BranchCallerOptions) {
     this.#options = options
     // One listener for every call under way.
     setMaxListeners(0, this.#aborter.signal)
-  }
-
-  /** How many calls are under way. */
-  get underWay(): number {
-    return this.#underWay
   }
 
   /** Cuts off what is under way. */
@@ -43,17 +37,14 @@ export class BranchCaller {
   async call(started: StartedCall): Promise<EndedCall | undefined> {
     if (this.#aborter.signal.aborted) return undefined
     const startedAt = performance.now()
-    this.#underWay += 1
     const answer = await this.#make(started).catch(failed)
-    this.#underWay -= 1
     if (this.#aborter.signal.aborted) return undefined
     const ended = { ...endedOf(started, answer), durationMs: performance.now() - startedAt }
-    failpoint('coordinator.after_response')
     this.#count(started, ended)
     return ended
   }
 
-  async #make({ row, operation, op, route }: StartedCall): Promise<BranchAnswer> {
+  async #make({ row, operation, op, route, limitMs }: StartedCall): Promise<BranchAnswer> {
     if (route.kind === 'nobody') return { kind: 'answered', status: 200, body: undefined }
     const lane = laneOf(route)
     const destination = lane === undefined ? undefined : this.#options.lanes.destination(lane)
@@ -75,9 +66,11 @@ export class BranchCaller {
       content: operation.payload ?? operation.body ?? undefined,
       headers: { ...ofAll.headers, ...own.headers },
       attempt: op.attempts + 1,
-      timeoutMs: own.requestTimeoutMs ?? ofAll.requestTimeoutMs,
+      timeoutMs: limitMs,
     }
-    return await destination.call(call, this.#aborter.signal)
+    const answer = await destination.call(call, this.#aborter.signal)
+    failpoint('coordinator.after_response')
+    return answer
   }
 
   #count({ route }: StartedCall, { outcome, isAway }: EndedCall): void {

@@ -26,7 +26,7 @@ import { opKey } from './model.ts'
 import { Recorder } from './recorder.ts'
 import { RunningTransaction } from './running-transaction.ts'
 import { readStoredOptions } from './stored-options.ts'
-import { type Ending, Waiters } from './waiters.ts'
+import { type Wait, Waiters } from './waiters.ts'
 
 /** What a coordinator works with. */
 export interface CoordinatorOptions {
@@ -63,8 +63,9 @@ export interface Decided {
   readonly rollbackReason?: string | null | undefined
 }
 
-/** How many transactions one relay has in hand at most. */
+/** How many transactions one relay has in hand at most, and about how many bytes of payload. */
 const HELD_MAX = 2000
+const HELD_BYTES_MAX = 64 << 20
 const CLAIM_MAX = 200
 const NEXT_DUE_MIN_MS = 5
 const ERROR_PAUSE_MS = { first: 50, cap: 2000 }
@@ -84,9 +85,11 @@ export class Coordinator {
   readonly #waiters: Waiters
   readonly #alerts: Alerts
   readonly #promotions: GroupCommit<OrderedKey, true>
-  readonly #running = new Set<RunningTransaction>()
+  /** What is in hand, each with the bytes that it takes. */
+  readonly #running = new Map<RunningTransaction, number>()
   readonly #ended: Promise<void>
   #stopping = false
+  #heldBytes = 0
 
   constructor(options: CoordinatorOptions) {
     this.#options = options
@@ -119,8 +122,7 @@ export class Coordinator {
   /** A claim for what is about to be submitted, so that this relay begins it at once; undefined: it has enough to do. */
   claim(): TransactionClaim | undefined {
     const relay = this.#options.relayId()
-    if (relay === undefined || this.#stopping || !this.#clock.isKnown || this.#running.size >= HELD_MAX)
-      return undefined
+    if (relay === undefined || this.#stopping || !this.#clock.isKnown || this.#isFull) return undefined
     return { relay, token: randomUUID(), leaseMs: this.#options.claimLeaseMs }
   }
 
@@ -131,9 +133,15 @@ export class Coordinator {
       void releaseTransactions(this.#options.pool, [{ id: row.id, token }]).catch(() => undefined)
       return
     }
-    const running = this.#open(row, token)
-    this.#running.add(running)
-    running.step()
+    try {
+      const running = this.#open(row, token)
+      this.#hold(running)
+      running.step()
+    } catch (error) {
+      // Its claim runs out; the others that were claimed with it must not wait for that.
+      const { source, log } = this.#options
+      log.error({ source, gid: row.gid, error: String(error) }, 'a transaction cannot be read')
+    }
   }
 
   /** Plans what is about to be inserted as submitted, so that its first calls are begun by the insert. */
@@ -162,7 +170,7 @@ export class Coordinator {
     return {
       content: { ...content, claim, seq: first.seq, operations },
       confirm: (id) => {
-        this.#running.add(running)
+        this.#hold(running)
         first.confirm(id)
       },
       cancel: first.cancel,
@@ -170,7 +178,7 @@ export class Coordinator {
   }
 
   /** Waits for the end of a transaction, at most `ms`. */
-  wait(key: { readonly tenant: string; readonly gid: string }, ms: number): Promise<Ending | undefined> {
+  wait(key: { readonly tenant: string; readonly gid: string }, ms: number): Wait {
     return this.#waiters.wait(key, ms)
   }
 
@@ -198,12 +206,11 @@ export class Coordinator {
     const deadline = performance.now() + drainMs
     this.#stopping = true
     this.#signal.call()
-    while ((this.#caller.underWay > 0 || this.#recorder.waiting > 0) && performance.now() < deadline) {
-      await this.#signal.wait(20)
-    }
+    const isAtWork = () => [...this.#running.keys()].some((running) => running.isAtWork)
+    while (isAtWork() && performance.now() < deadline) await this.#signal.wait(20)
     this.#caller.abort()
-    const left = [...this.#running].flatMap(({ row, token }) => (row.id === '' ? [] : [{ id: row.id, token }]))
-    for (const running of [...this.#running]) running.abandon()
+    const left = [...this.#running.keys()].flatMap(({ row, token }) => (row.id === '' ? [] : [{ id: row.id, token }]))
+    for (const running of [...this.#running.keys()]) running.abandon()
     this.#waiters.close()
     const release = left.length === 0 ? undefined : releaseTransactions(this.#options.pool, left)
     await Promise.race([
@@ -237,8 +244,8 @@ export class Coordinator {
   /** Claims as much as there is room for; resolves to whether that was all that is due. */
   async #claim(relay: string): Promise<boolean> {
     const { pool, claimLeaseMs: leaseMs } = this.#options
+    if (this.#isFull) return true
     const limit = Math.min(CLAIM_MAX, HELD_MAX - this.#running.size)
-    if (limit <= 0) return true
     const token = randomUUID()
     const claimed = await claimTransactions(pool, { relay, token, leaseMs }, limit)
     if (claimed.length > 0) failpoint('coordinator.after_claim')
@@ -249,9 +256,19 @@ export class Coordinator {
   async #idleMs(): Promise<number> {
     const { pool, pollMs } = this.#options
     const dueInMs = await selectNextTransactionDue(pool)
-    if (this.#running.size >= HELD_MAX) return pollMs.max
+    if (this.#isFull) return pollMs.max
     // What is due already and was not claimed is locked by somebody: asking again at once would spin.
     return Math.min(pollMs.max, Math.max(NEXT_DUE_MIN_MS, Math.ceil(dueInMs ?? pollMs.max)))
+  }
+
+  get #isFull(): boolean {
+    return this.#running.size >= HELD_MAX || this.#heldBytes >= HELD_BYTES_MAX
+  }
+
+  #hold(running: RunningTransaction): void {
+    const bytes = bytesOf(running.row)
+    this.#running.set(running, bytes)
+    this.#heldBytes += bytes
   }
 
   #open(row: ClaimedTransaction, token: string): RunningTransaction {
@@ -259,11 +276,15 @@ export class Coordinator {
     return new RunningTransaction(row, token, row.nowMs + claimLeaseMs, {
       now: () => this.#clock.now(),
       random: Math.random,
+      isStopping: () => this.#stopping,
       knows: (lane) => this.#lanes.destination(lane) !== undefined,
       take: (lane) => (this.#stopping ? undefined : this.#lanes.take(lane)),
       park: (lane, resume) => !this.#stopping && this.#lanes.park(lane, resume),
       reopensInMs: (lane) => this.#lanes.reopensInMs(lane),
-      limitMs: (of, operation) => limitMs(of, operation, claimLeaseMs),
+      limitMs: (of, operation, lane) => {
+        const usualMs = (lane === undefined ? undefined : this.#lanes.destination(lane))?.timeoutMs ?? 0
+        return limitMs(of, operation, usualMs, claimLeaseMs)
+      },
       call: (started) => this.#caller.call(started),
       fanOut: (of, branch, topic) => fanOut(pool, of, token, branch, topic),
       write: (progress, isStillOurs) => this.#recorder.write(progress, isStillOurs),
@@ -273,6 +294,8 @@ export class Coordinator {
   }
 
   #left(running: RunningTransaction, how: 'ended' | 'waiting' | 'fenced' | 'stopped'): void {
+    const wasFull = this.#isFull
+    this.#heldBytes -= this.#running.get(running) ?? 0
     this.#running.delete(running)
     const { tenant, gid, key, behind, createdAtMs } = running.row
     const { source, metrics } = this.#options
@@ -283,16 +306,18 @@ export class Coordinator {
       this.#waiters.tell({ tenant, gid }, { status, rollbackReason })
     }
     if (key !== null && (how === 'ended' || (how === 'waiting' && behind !== null))) this.promote({ tenant, key })
-    if (how !== 'ended' || this.#running.size === HELD_MAX - 1) this.#signal.call()
+    if (how !== 'ended' || wasFull) this.#signal.call()
   }
 }
 
-const LIMIT_DEFAULT_MS = 25_000
+function bytesOf({ operations }: ClaimedTransaction): number {
+  return operations.reduce((sum, { payload, body }) => sum + (payload?.length ?? 0) + (body?.length ?? 0), 0)
+}
 
 /** Half a claim at most, so that a fresh one always leaves time for a call. */
-function limitMs(row: ClaimedTransaction, operation: OperationRow, claimLeaseMs: number): number {
-  const asked = readStoredOptions(operation.options).requestTimeoutMs ?? readStoredOptions(row.options).requestTimeoutMs
-  return Math.min(asked ?? LIMIT_DEFAULT_MS, claimLeaseMs / 2)
+function limitMs(row: ClaimedTransaction, { options }: OperationRow, usualMs: number, claimLeaseMs: number): number {
+  const askedMs = readStoredOptions(options).requestTimeoutMs ?? readStoredOptions(row.options).requestTimeoutMs
+  return Math.min(askedMs ?? usualMs, claimLeaseMs / 2)
 }
 
 async function fanOut(pool: pg.Pool, row: ClaimedTransaction, token: string, branch: string, topic: string) {

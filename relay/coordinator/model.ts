@@ -55,7 +55,7 @@ function opOf(row: ClaimedTransaction, operation: OperationRow, after: readonly 
   const { branch, op, status, recovery, startSeq, endSeq, calls, attempts, leaseUntilMs } = operation
   // A lease of an earlier claim is that of a call which nobody waits for any more. What is repeated need not wait for
   // it to run out; what is undone has to, where there is no barrier to keep a late call out.
-  const isWaitedFor = leaseUntilMs !== null && row.status === 'aborting'
+  const isWaitedFor = leaseUntilMs !== null && row.status === 'aborting' && (op === 'action' || op === 'try')
   return {
     branch,
     op: op as BranchOp,

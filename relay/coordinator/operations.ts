@@ -14,6 +14,7 @@ import { selectTransactionStates } from '../store/transaction/select-transaction
 import type { Coordinator } from './coordinator.ts'
 import { type HandInDefaults, handIn, operationsOf } from './hand-in.ts'
 import type { Answer, Intake } from './intake.ts'
+import type { Wait } from './waiters.ts'
 
 /** What operations are carried out with. */
 export interface OperationsOptions {
@@ -62,7 +63,7 @@ export class Operations {
   async #submit(tenant: string, { gid, transaction, waitMs = 0 }: SubmitOperation): Promise<OperationAnswer> {
     const { coordinator, intake, defaults } = this.#options
     // Before it is handed in, or its end could come before anybody waits for it.
-    const ending = waitMs > 0 ? coordinator.wait({ tenant, gid }, waitMs) : undefined
+    const wait = waitMs > 0 ? coordinator.wait({ tenant, gid }, waitMs) : undefined
     const claim = coordinator.claim()
     const given = transaction && handIn({ tenant, gid }, transaction, 'submitted', defaults)
     const first = given && claim && given.runBy === 'relay' ? coordinator.first(given, claim) : undefined
@@ -78,6 +79,7 @@ export class Operations {
       })
       .catch((error: unknown) => {
         first?.cancel()
+        wait?.cancel()
         throw error
       })
     if (answer.claimed !== undefined && claim !== undefined) {
@@ -88,10 +90,7 @@ export class Operations {
       first?.cancel()
       if (answer.decision.kind === 'ok') coordinator.wake()
     }
-    const now = answerFor(gid, answer)
-    if (ending === undefined || now.outcome !== 'pending') return now
-    const end = await ending
-    return end === undefined ? now : answerOf(gid, end.status, end.rollbackReason)
+    return await endOf(answerFor(gid, answer), wait)
   }
 
   async #register(tenant: string, { gid, mode, branch }: RegisterBranchOperation): Promise<OperationAnswer> {
@@ -101,13 +100,14 @@ export class Operations {
 
   async #query(tenant: string, { gid, waitMs = 0 }: QueryOperation): Promise<OperationAnswer> {
     const { client, coordinator } = this.#options
-    const ending = waitMs > 0 ? coordinator.wait({ tenant, gid }, waitMs) : undefined
-    const [state] = await selectTransactionStates(client, [{ tenant, gid }])
-    if (state === undefined) return refusal(gid, new PostcommitError('POSTCOMMIT_UNKNOWN_TRANSACTION', { gid }))
-    const now = answerOf(gid, state.status, state.rollbackReason ?? undefined)
-    if (ending === undefined || now.outcome !== 'pending') return now
-    const end = await ending
-    return end === undefined ? now : answerOf(gid, end.status, end.rollbackReason)
+    const wait = waitMs > 0 ? coordinator.wait({ tenant, gid }, waitMs) : undefined
+    const [state] = await selectTransactionStates(client, [{ tenant, gid }]).catch((error: unknown) => {
+      wait?.cancel()
+      throw error
+    })
+    if (state !== undefined) return await endOf(answerOf(gid, state.status, state.rollbackReason ?? undefined), wait)
+    wait?.cancel()
+    return refusal(gid, new PostcommitError('POSTCOMMIT_UNKNOWN_TRANSACTION', { gid }))
   }
 
   /** A transaction that was given up may have been the head of a line, and somebody may wait for its end. */
@@ -115,6 +115,14 @@ export class Operations {
     this.#options.coordinator.decided({ tenant, gid }, answer)
     return answerFor(gid, answer)
   }
+}
+
+/** What there is to say at the end, or when the time for it is up. */
+async function endOf(now: OperationAnswer, wait: Wait | undefined): Promise<OperationAnswer> {
+  if (now.outcome !== 'pending') wait?.cancel()
+  if (wait === undefined || now.outcome !== 'pending') return now
+  const end = await wait.ended
+  return end === undefined ? now : answerOf(now.gid, end.status, end.rollbackReason)
 }
 
 function answerFor(gid: Gid, { decision, status, rollbackReason }: Answer): OperationAnswer {

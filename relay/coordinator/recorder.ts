@@ -35,11 +35,6 @@ export class Recorder {
     })
   }
 
-  /** How much waits to be written. */
-  get waiting(): number {
-    return this.#group.waiting
-  }
-
   /** Resolves to whether it was written; false: the claim does not stand any more, or what it was decided from is not so. */
   async write(progress: Progress, isStillOurs: () => boolean): Promise<boolean> {
     const { source, log, metrics } = this.#options

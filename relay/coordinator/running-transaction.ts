@@ -13,6 +13,8 @@ export interface Carrier {
   /** The database's clock. */
   now(): number
   random(): number
+  /** Nothing more is begun. */
+  isStopping(): boolean
   /** Whether this relay can call there at all; if not, the call says so. */
   knows(lane: string): boolean
   /** A place for a call; undefined: none is free. */
@@ -21,7 +23,7 @@ export interface Carrier {
   park(lane: string, resume: () => void): boolean
   reopensInMs(lane: string): number
   /** How long a call may take at most, milliseconds. */
-  limitMs(row: ClaimedTransaction, operation: OperationRow): number
+  limitMs(row: ClaimedTransaction, operation: OperationRow, lane: string | undefined): number
   /** Makes a call and says what became of it; undefined: it was cut off because the relay stops. */
   call(started: StartedCall): Promise<EndedCall | undefined>
   /** Replaces a branch that goes to a topic; resolves to how things are then, undefined if there is no such topic. */
@@ -39,6 +41,7 @@ export interface StartedCall {
   readonly operation: OperationRow
   readonly op: Op
   readonly route: Route
+  readonly limitMs: number
 }
 
 /** The first calls of a transaction that is about to be inserted. */
@@ -54,10 +57,7 @@ interface FirstStep {
   cancel(): void
 }
 
-interface Start {
-  readonly op: Op
-  readonly operation: OperationRow
-  readonly route: Route
+interface Start extends Omit<StartedCall, 'row'> {
   readonly slot: Slot | undefined
 }
 
@@ -120,6 +120,11 @@ export class RunningTransaction {
 
   get reason(): string | undefined {
     return this.#reason ?? this.#row.rollbackReason ?? undefined
+  }
+
+  /** Whether a call or a write is under way. */
+  get isAtWork(): boolean {
+    return this.#busy || this.#underWay.size > 0
   }
 
   /** Plans, and does what the plan says. */
@@ -210,19 +215,19 @@ export class RunningTransaction {
     for (const op of calls) {
       const operation = this.#operation(op)
       if (operation === undefined) continue
-      const limitMs = this.#carrier.limitMs(this.#row, operation)
+      const route = readStoredTarget(operation.target)
+      const named = laneOf(route)
+      const lane = named !== undefined && this.#carrier.knows(named) ? named : undefined
+      const limitMs = this.#carrier.limitMs(this.#row, operation, lane)
       // A claim that runs out during a call would let a second relay make the same call.
       if (this.#claimUntilMs - now < limitMs + LEASE_GRACE_MS) {
         isTooLate = true
         continue
       }
-      const route = readStoredTarget(operation.target)
       if (route.kind === 'topic') {
         topic = { branch: op.branch, topic: route.topic }
         continue
       }
-      const named = laneOf(route)
-      const lane = named !== undefined && this.#carrier.knows(named) ? named : undefined
       const slot = lane === undefined ? undefined : this.#carrier.take(lane)
       if (lane !== undefined && slot === undefined) {
         blockedBy = { lane, untilMs: this.#claimUntilMs - limitMs - LEASE_GRACE_MS }
@@ -230,7 +235,7 @@ export class RunningTransaction {
       }
       this.#work = begun(this.#work, op, now + limitMs + LEASE_GRACE_MS)
       if (mustBeginBeWritten(this.#row, op)) this.#behind.set(opKey(op), {})
-      starts.push({ op, operation, route, slot })
+      starts.push({ op, operation, route, limitMs, slot })
     }
     return { starts, blockedBy, topic, isTooLate }
   }
@@ -244,7 +249,8 @@ export class RunningTransaction {
     return this.#isParked
   }
 
-  #pauseFor(lane: string, now: number): { readonly dueAtMs: number; readonly backoffMs: number } {
+  #pauseFor(lane: string, now: number): { readonly dueAtMs: number; readonly backoffMs?: number } {
+    if (this.#carrier.isStopping()) return { dueAtMs: now }
     const backoffMs = Math.min(PAUSE.cap, Math.max(PAUSE.first, 2 * (this.#row.backoffMs ?? 0)))
     const pauseMs = Math.max(this.#carrier.reopensInMs(lane), backoffMs / 2) + (backoffMs / 2) * this.#carrier.random()
     return { dueAtMs: now + pauseMs, backoffMs }
@@ -323,10 +329,11 @@ export class RunningTransaction {
   }
 
   #call(starts: readonly Start[]): void {
-    for (const { op, operation, route, slot } of starts) {
+    for (const { slot, ...start } of starts) {
+      const { op } = start
       const key = opKey(op)
       this.#underWay.add(key)
-      void this.#carrier.call({ row: this.#row, operation, op, route }).then((call) => {
+      void this.#carrier.call({ row: this.#row, ...start }).then((call) => {
         slot?.free(call === undefined ? undefined : resultOf(call))
         this.#underWay.delete(key)
         if (call !== undefined && !this.#left) this.#ended(key, op, call)

@@ -9,6 +9,14 @@ export interface Ending {
   readonly rollbackReason: string | undefined
 }
 
+/** Somebody who waits. */
+export interface Wait {
+  /** How it ended; undefined: not in time. */
+  readonly ended: Promise<Ending | undefined>
+  /** The answer does not matter any more. */
+  cancel(): void
+}
+
 interface Waiter extends TransactionKey {
   readonly resolve: (ending: Ending | undefined) => void
   readonly since: number
@@ -30,11 +38,11 @@ export class Waiters {
     this.#client = client
   }
 
-  /** Resolves to how it ended; undefined if it did not within `ms`. */
-  wait({ tenant, gid }: TransactionKey, ms: number): Promise<Ending | undefined> {
-    return new Promise((resolve) => {
+  /** Waits for the end of a transaction, for at most `ms`. */
+  wait({ tenant, gid }: TransactionKey, ms: number): Wait {
+    let cancel = (): void => undefined
+    const ended = new Promise<Ending | undefined>((resolve) => {
       const key = keyOf({ tenant, gid })
-      const timer = setTimeout(() => done(undefined), ms)
       const done = (ending: Ending | undefined): void => {
         clearTimeout(timer)
         const others = this.#waiting.get(key)
@@ -42,12 +50,15 @@ export class Waiters {
         if (others?.size === 0) this.#waiting.delete(key)
         resolve(ending)
       }
+      const timer = setTimeout(() => done(undefined), ms)
+      cancel = () => done(undefined)
       const waiter: Waiter = { tenant, gid, resolve: done, since: performance.now() }
       const others = this.#waiting.get(key)
       if (others === undefined) this.#waiting.set(key, new Set([waiter]))
       else others.add(waiter)
       this.#timer ??= setInterval(() => void this.#poll(), POLL_MS).unref()
     })
+    return { ended, cancel }
   }
 
   /** A transaction has ended. */

@@ -27,6 +27,8 @@ export interface Destination {
   readonly name: string
   /** How many deliveries may be under way at once. */
   readonly concurrency: number
+  /** How long a call takes at most unless it says otherwise, milliseconds. */
+  readonly timeoutMs: number
   /** After how many failed attempts a message is dead; Infinity: never. */
   readonly attemptsMax: number
   /** First and longest pause between attempts. */

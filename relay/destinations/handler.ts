@@ -51,6 +51,7 @@ export function createHandlerDestination(name: string, handle: Handler, options:
 
   return {
     name,
+    timeoutMs,
     concurrency,
     attemptsMax,
     backOff: options.backOff ?? { baseMs: 1000, capMs: 300_000 },

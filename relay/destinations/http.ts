@@ -94,6 +94,7 @@ export function createHttpDestination(name: string, options: HttpDestinationOpti
 
   return {
     name,
+    timeoutMs,
     concurrency,
     attemptsMax: options.attemptsMax ?? Number.POSITIVE_INFINITY,
     backOff: options.backOff ?? { baseMs: 1000, capMs: 300_000 },

@@ -6,6 +6,8 @@ import type { BranchAnswer } from './branch-call.ts'
 import type { Destination } from './destination.ts'
 
 const UNAVAILABLE_MS = 1000
+/** The broker connection gives up on an acknowledgement long before. */
+const TIMEOUT_MS = 10_000
 /** The name of the branch; its number is in the header of every message. */
 const BRANCH_HEADER = 'postcommit-branch-name'
 
@@ -13,6 +15,7 @@ const BRANCH_HEADER = 'postcommit-branch-name'
 export function createNatsDestination(broker: Broker, concurrency: number, backOff: BackOff): Destination {
   return {
     name: NATS_DESTINATION,
+    timeoutMs: TIMEOUT_MS,
     concurrency,
     attemptsMax: Number.POSITIVE_INFINITY,
     backOff,

@@ -24,6 +24,11 @@ export class Slots {
     this.#show()
   }
 
+  /** Whether calls go through as far as there are places. */
+  get isClosed(): boolean {
+    return this.#breaker.state === 'closed'
+  }
+
   /** How many calls may be started now. */
   free(nowMs: number): number {
     const allowed = this.#breaker.allow(this.#concurrency - this.#running, nowMs)

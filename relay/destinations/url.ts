@@ -32,6 +32,7 @@ export function createUrlDestination(options: UrlDestinationOptions): Destinatio
   })
   return {
     name: 'url',
+    timeoutMs,
     concurrency,
     attemptsMax: Number.POSITIVE_INFINITY,
     backOff: { baseMs: 1000, capMs: 300_000 },

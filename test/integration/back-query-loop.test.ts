@@ -118,6 +118,24 @@ describe('a prepared message that nobody submits', () => {
   })
 })
 
+test('what an initiator leaves undecided is given up at its deadline, and undone', async () => {
+  const transactions = await start()
+  const gid = gidOf('forgotten')
+  const transaction = { mode: 'tcc', branches: [], options: { timeoutMs: 400 } } as const
+  await transactions.perform({ do: 'prepare', gid, transaction })
+  const at = (path: string) => ({ destination: 'stock', path })
+  const branch = { branch: '01', ops: { confirm: at('/confirm'), cancel: at('/cancel') }, payload: '{}' }
+  await transactions.perform({ do: 'registerBranch', gid, mode: 'tcc', branch })
+  expect(await transactions.perform({ do: 'query', gid, waitMs: 10_000 })).toEqual({
+    outcome: 'failed',
+    gid,
+    status: 'failed',
+    reason: 'the time limit has passed',
+  })
+  expect(stock.calls.map(({ path }) => path)).toEqual(['/cancel'])
+  expect(orders.calls).toHaveLength(0)
+})
+
 test('ten thousand messages of a service that is away cost nothing, and are settled soon after its return', async () => {
   const transactions = await start()
   await orders.kill()

@@ -8,6 +8,7 @@ import { claimChecks } from '../../relay/store/transaction/claim-checks.ts'
 import { claimTransactions } from '../../relay/store/transaction/claim-transactions.ts'
 import { expediteHeads } from '../../relay/store/transaction/expedite-heads.ts'
 import { expediteTransaction } from '../../relay/store/transaction/expedite-transactions.ts'
+import { fanOutBranch } from '../../relay/store/transaction/fan-out-branch.ts'
 import { insertTransactions } from '../../relay/store/transaction/insert-transactions.ts'
 import { listTransactions } from '../../relay/store/transaction/list-transactions.ts'
 import { moveTransactions } from '../../relay/store/transaction/move-transactions.ts'
@@ -77,6 +78,8 @@ const statements: Record<string, (client: Queryable) => Promise<unknown>> = {
   expediteHeads: (client) => expediteHeads(client, [{ tenant: '', key: 'k3' }]),
   expediteTransaction: (client) => expediteTransaction(client, key, { actor: 'ada', reason: 'why' }),
   pauseTransaction: (client) => pauseTransaction(client, key, act),
+  fanOutBranch: (client) =>
+    fanOutBranch(client, { id: '9', token: randomUUID(), tenant: '', branch: '01', topic: 'order.placed' }),
 }
 
 // Statistics are always older than the table. Plans that were made by them must do all the same.

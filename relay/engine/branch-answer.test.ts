@@ -1,0 +1,46 @@
+import { describe, expect, test } from 'vitest'
+import { readBranchAnswer, readLenientAnswer } from './branch-answer.ts'
+
+const answer = (status: number, body = '') => ({ status, text: () => body })
+
+describe('readBranchAnswer', () => {
+  test.each([
+    [200, 'done', 'ok'],
+    [201, 'done', 'ok'],
+    [204, 'done', 'ok'],
+    [409, 'failure', 'ok'],
+    [425, 'ongoing', 'ok'],
+    [429, 'retry', 'away'],
+    [503, 'retry', 'away'],
+    [302, 'retry', 'ok'],
+    [404, 'retry', 'ok'],
+    [500, 'retry', 'failed'],
+  ])('%i: %s, and the destination is %s', (status, kind, result) => {
+    expect(readBranchAnswer(answer(status))).toMatchObject({ outcome: { kind }, result })
+  })
+
+  test('the text decides nothing', () => {
+    expect(readBranchAnswer(answer(200, '{"note":"FAILURE, ONGOING"}')).outcome.kind).toBe('done')
+  })
+
+  test('a pause that is asked for is kept', () => {
+    const { outcome } = readBranchAnswer({ ...answer(503), retryAfterMs: 2000 })
+    expect(outcome).toEqual({ kind: 'retry', error: 'answered 503', retryAfterMs: 2000 })
+  })
+})
+
+describe('readLenientAnswer', () => {
+  test.each([
+    [200, '', 'done'],
+    [200, '{"dtm_result":"FAILURE"}', 'failure'],
+    [200, '{"dtm_result":"ONGOING"}', 'ongoing'],
+    [500, 'FAILURE', 'failure'],
+    [409, '', 'failure'],
+    [425, '', 'ongoing'],
+    [201, '', 'retry'],
+    [204, '', 'retry'],
+    [500, '', 'retry'],
+  ])('%i %s: %s', (status, body, kind) => {
+    expect(readLenientAnswer(answer(status, body)).outcome.kind).toBe(kind)
+  })
+})
