@@ -43,7 +43,7 @@ export async function recordSettlements(
     state = case r.event when 'confirmed' then 'confirmed' when 'dead' then 'dead' else 'pending' end,
     due_at = clock_timestamp() + r.due_in_ms * interval '1 millisecond',
     attempts = coalesce(r.attempts, d.attempts),
-    lease_token = null, lease_owner = null,
+    lease_token = null, lease_owner = null, lease_until = null,
     last_error = r.error, last_status = r.status,
     settled_at = case r.event when 'confirmed' then clock_timestamp() end
   from result r where d.id = r.id and d.lease_token = r.token
