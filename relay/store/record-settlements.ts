@@ -24,8 +24,8 @@ export interface Recorded {
  * Failures leave a row in `attempt`. Where a row with a key is confirmed, `releaseSuccessors` must follow.
  *
  * Plan, 500 results: Function Scan, Nested Loop over the primary key, 500 updates, none of them HOT (the state is in
- * the condition of five indexes): 13 to 20 ms. Needs the settings of DISPATCHER_OPTIONS: a plan that was made while the
- * table was small, a hash join with a sequential scan, would stay in use until the next ANALYZE.
+ * the condition of four indexes): 6 ms on an idle machine. Needs the settings of DISPATCHER_OPTIONS: a plan that was made
+ * while the table was small, a hash join with a sequential scan, would stay in use until the next ANALYZE.
  */
 export async function recordSettlements(
   client: Queryable,
