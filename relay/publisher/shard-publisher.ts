@@ -15,7 +15,7 @@ import { fenced, type ReadBatch, WindowReader } from './window-reader.ts'
 export interface ShardPublisherOptions {
   readonly source: string
   readonly shard: TakenShard
-  /** A connection of its own, with plan_cache_mode = force_custom_plan and synchronous_commit = off. */
+  /** A connection of its own, with READER_OPTIONS. */
   readonly client: Queryable
   readonly broker: Broker
   readonly metrics: Metrics
