@@ -22,7 +22,7 @@ export interface OutboxOptions<Db extends DatabaseLike, Schemas extends MessageS
    * called instead, for services that reach the relay another way; `off` leaves it to the relay's polling.
    */
   readonly wake?: 'notify' | 'off' | (() => Promise<void>)
-  /** Least milliseconds between two wake-ups of this process, default 10. */
+  /** Least milliseconds between two wake-ups of this process while it commits much, default 10; a fifth while little. */
   readonly wakeGapMs?: number
   /** How long to ask what became of a COMMIT whose answer was lost, milliseconds, default 10000. */
   readonly resolveMs?: number
