@@ -114,17 +114,20 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
     const gid = chosen === undefined ? drawGid() : parseGid(chosen)
     let written: { readonly value: T; readonly commit: UnansweredCommit } | undefined
     try {
-      await database.transaction(async (tx, run) => {
-        const first = chosen === undefined || (await claimGid(run, gid))
-        const { draft, collect } = draftMessages(options.messages, { payloadBytesMax })
-        const value = await (first ? work(tx, draft) : repeatWork(gid, () => work(tx, draft)))
-        const messages = await collect()
-        if (!first) throw new Repetition(await isSameAsBefore(run, gid, messages))
-        if (chosen !== undefined) await inLiveTransaction(gid, run(updateGidDigest(gid, digestMessages(messages))))
-        const xid = await writeMessages(run, gid, messages)
-        written = { value, commit: { gid, xid, leavesTrace: chosen !== undefined || messages.length > 0 } }
-        failpoint('sdk.before_commit')
-      }, isolationLevel)
+      await database.transaction(
+        async (tx, run) => {
+          const first = chosen === undefined || (await claimGid(run, gid))
+          const { draft, collect } = draftMessages(options.messages, { payloadBytesMax })
+          const value = await (first ? work(tx, draft) : repeatWork(gid, () => work(tx, draft)))
+          const messages = await collect()
+          if (!first) throw new Repetition(await isSameAsBefore(run, gid, messages))
+          if (chosen !== undefined) await inLiveTransaction(gid, run(updateGidDigest(gid, digestMessages(messages))))
+          const xid = await writeMessages(run, gid, messages)
+          written = { value, commit: { gid, xid, leavesTrace: chosen !== undefined || messages.length > 0 } }
+          failpoint('sdk.before_commit')
+        },
+        { isolationLevel },
+      )
       failpoint('sdk.after_commit')
     } catch (error) {
       if (error instanceof Repetition) return error.answer(gid)

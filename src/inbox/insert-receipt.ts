@@ -1,5 +1,13 @@
 import type { Statement } from '../store/database.ts'
 
+/** That a consumer takes effect of a message, and what the message stands for. */
+export interface Receipt {
+  readonly gid: string
+  readonly branch: number
+  readonly consumer: string
+  readonly digest: string
+}
+
 /**
  * Notes that a consumer takes effect of a message; no row comes back if it did before. Primary key (gid, branch, op,
  * barrier_id): a second delivery of the message waits here until the transaction of the first has ended, and so can
@@ -7,16 +15,15 @@ import type { Statement } from '../store/database.ts'
  * of a transaction under way and let both run.
  *
  * The acknowledgement that follows the commit makes the sender forget, so the commit must not be forgotten either:
- * `synchronous_commit` is read at COMMIT, and only `off` is replaced.
+ * `synchronous_commit` is read at COMMIT, and only `off` is replaced. RETURNING does that for the row that is written
+ * and for no other; a duplicate has nothing to lose.
  */
-export function insertReceipt(gid: string, branch: number, consumer: string, digest: string): Statement {
+export function insertReceipt({ gid, branch, consumer, digest }: Receipt): Statement<string> {
   return {
-    text: `with durable as materialized (
-  select case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', true) end as sync
-)
-insert into postcommit.barrier (gid, branch, op, barrier_id, reason, digest)
-select $1, $2, 'inbox', $3, 'inbox', $4 from durable
-on conflict do nothing returning true as first`,
+    text: `insert into postcommit.barrier (gid, branch, op, barrier_id, reason, digest)
+values ($1, $2, 'inbox', $3, 'inbox', $4)
+on conflict do nothing
+returning case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', true) end`,
     values: [gid, String(branch), consumer, digest],
   }
 }
