@@ -34,7 +34,8 @@ export async function openSession(
  * costs more than it.
  */
 export const READER_OPTIONS = [
-  'plan_cache_mode=force_custom_plan',
+  'plan_cache_mode=force_generic_plan',
+  'max_parallel_workers_per_gather=0',
   'enable_seqscan=off',
   'enable_bitmapscan=off',
   'enable_sort=off',

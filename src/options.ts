@@ -26,7 +26,7 @@ export interface OutboxOptions<Db extends DatabaseLike, Schemas extends MessageS
    * called instead, for services that reach the relay another way; `off` leaves it to the relay's polling.
    */
   readonly wake?: 'notify' | 'off' | (() => Promise<void>)
-  /** Least milliseconds between two wake-ups of this process, default 10. */
+  /** Least milliseconds between two wake-ups of this process while it commits much, default 10; a fifth while little. */
   readonly wakeGapMs?: number
   /**
    * For a database that the relay cannot read: messages are announced to this relay before COMMIT and released after

@@ -104,16 +104,19 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
     const attempt = route.attempt(gid, chosen !== undefined)
     let done: { readonly value: T } | undefined
     try {
-      await database.transaction(async (tx, run) => {
-        const first = await attempt.claim(run)
-        const { draft, collect } = draftMessages(options.messages, { payloadBytesMax })
-        const value = await (first ? work(tx, draft) : repeatWork(gid, () => work(tx, draft)))
-        const messages = await collect()
-        if (!first) throw new Repetition(await isSameAsBefore(run, gid, digestMessages(messages)))
-        await attempt.write(run, messages)
-        done = { value }
-        failpoint('sdk.before_commit')
-      }, isolationLevel)
+      await database.transaction(
+        async (tx, run) => {
+          const first = await attempt.claim(run)
+          const { draft, collect } = draftMessages(options.messages, { payloadBytesMax })
+          const value = await (first ? work(tx, draft) : repeatWork(gid, () => work(tx, draft)))
+          const messages = await collect()
+          if (!first) throw new Repetition(await isSameAsBefore(run, gid, digestMessages(messages)))
+          await attempt.write(run, messages)
+          done = { value }
+          failpoint('sdk.before_commit')
+        },
+        { isolationLevel },
+      )
     } catch (error) {
       if (error instanceof Repetition) return error.answer(gid)
       const lost = error instanceof CommitFailure && !error.rolledBack && done !== undefined

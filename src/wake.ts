@@ -1,34 +1,45 @@
+/** Part of the gap that is kept while few commit. */
+const SHORT = 0.2
+/** Commits since the last wake-up that are few. */
+const FEW = 8
+
 /**
- * Wakes the relay after a commit, at most one wake-up in flight and no two closer together than `gapMs`.
+ * Wakes the relay after a commit, at most one wake-up in flight. No two are closer together than `gapMs` while commits
+ * are many, and than a fifth of it while they are few.
  *
  * Flat out, a NOTIFY for every commit costs a producer 11 to 21 % of its rate; a relay that has just been woken is
- * reading anyway and needs no second call. A wake-up that fails is dropped: the relay polls as well.
+ * reading anyway and needs no second call. But for commits that come one by one the whole gap is their delay: with 10 ms
+ * the median from commit to acknowledgement was 2.4 to 2.9 ms at 100 a second, with 2 ms 1.5 to 1.9. A wake-up that
+ * fails is dropped: the relay polls as well.
  */
 export function coalesceWake(wake: () => Promise<unknown>, gapMs: number): () => void {
-  let quietUntil = Number.NEGATIVE_INFINITY
+  let settledAt = Number.NEGATIVE_INFINITY
+  /** Calls since the last wake-up was sent. */
+  let calls = 0
   let busy = false
-  let again = false
+
+  const quietMs = (): number => settledAt + (calls > FEW ? gapMs : gapMs * SHORT) - performance.now()
 
   function send(): void {
-    busy = true
-    again = false
+    calls = 0
     const settle = (): void => {
-      quietUntil = performance.now() + gapMs
+      settledAt = performance.now()
       busy = false
-      if (again) schedule()
+      if (calls > 0) sendOrSchedule()
     }
     wake().then(settle, settle)
   }
 
-  function schedule(): void {
+  function sendOrSchedule(): void {
+    const waitMs = quietMs()
     busy = true
+    if (waitMs <= 0) send()
     // Unreferenced: a process that has nothing else to do may end without this wake-up.
-    setTimeout(send, Math.max(0, quietUntil - performance.now())).unref()
+    else setTimeout(sendOrSchedule, waitMs).unref()
   }
 
   return () => {
-    if (busy) again = true
-    else if (performance.now() < quietUntil) schedule()
-    else send()
+    calls += 1
+    if (!busy) sendOrSchedule()
   }
 }

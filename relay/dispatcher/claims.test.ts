@@ -27,6 +27,18 @@ test('a claim that got nothing is not held', () => {
   expect(claims.all()).toEqual([])
 })
 
+test('a claim is finished with its last delivery, until the database has forgotten it', () => {
+  const claims = new Claims()
+  claims.opening('a')
+  claims.opened('a', 2)
+  claims.recorded('a')
+  expect(claims.finished()).toEqual([])
+  claims.recorded('a')
+  expect(claims.finished()).toEqual(['a'])
+  claims.forgotten(['a'])
+  expect(claims.finished()).toEqual([])
+})
+
 test('what is uncertain may be held, until it has been given back', () => {
   const claims = new Claims()
   claims.opening('a')

@@ -109,7 +109,7 @@ class DispatchLoop implements Dispatcher {
     while (this.#sender.sending > 0 && performance.now() < deadline) await this.#signal.wait(20)
     this.#sender.abort()
     await this.#recorder.stop(LAST_WRITES_MS)
-    const left = this.#claims.all()
+    const left = [...this.#claims.all(), ...this.#claims.finished()]
     if (left.length > 0) await within(LAST_WRITES_MS, releaseClaims(this.#options.pool, left))
   }
 
@@ -168,7 +168,9 @@ class DispatchLoop implements Dispatcher {
     const token = randomUUID()
     const claimedAtMs = performance.now()
     this.#claims.opening(token)
-    const { deliveries, held } = await claimDue(pool, relay, token, claimLeaseMs, slots, this.#depth)
+    const finished = this.#claims.finished()
+    const { deliveries, held } = await claimDue(pool, relay, token, claimLeaseMs, slots, this.#depth, finished)
+    this.#claims.forgotten(finished)
     if (deliveries.length > 0) failpoint('dispatcher.after_claim')
     this.#claims.opened(token, deliveries.length)
     this.#depth = held > 0 ? DIG_DEPTH : 0

@@ -15,7 +15,7 @@ import { fenced, type ReadBatch, WindowReader } from './window-reader.ts'
 export interface ShardPublisherOptions {
   readonly source: string
   readonly shard: TakenShard
-  /** A connection of its own, with plan_cache_mode = force_custom_plan and synchronous_commit = off. */
+  /** A connection of its own, with READER_OPTIONS. */
   readonly client: Queryable
   readonly broker: Broker
   readonly metrics: Metrics
@@ -34,7 +34,23 @@ interface Outstanding {
   result: SettledBatch | undefined
 }
 
-/** Batches that are read and not saved: one that comes back, one that is under way, one to go on with. */
+/** What has been acknowledged since the last save. */
+interface Unsaved {
+  readonly batch: ReadBatch
+  readonly sequence: bigint | undefined
+  readonly ack: SettledBatch['ack']
+  readonly messages: number
+  readonly timer: NodeJS.Timeout
+}
+
+/**
+ * Small windows are saved together, after so many messages or so long, whichever comes first; it is also what a
+ * successor publishes again after a crash. A save for each stood 0.3 ms in the way of the read behind it, up to 500
+ * times a second.
+ */
+const UNSAVED_MAX = 100
+const UNSAVED_MS = 20
+/** Batches that are read and not settled: one that comes back, one that is under way, one to go on with. */
 const OUTSTANDING_MAX = 3
 const BLOCKED_KEYS_REFRESH_MS = 1000
 const IDLE_SAVE_MS = 10_000
@@ -49,6 +65,7 @@ export class ShardPublisher {
   readonly #outstanding: Outstanding[] = []
   readonly #abandoned: Promise<'abandoned'>
   #abandon = (): void => undefined
+  #unsaved: Unsaved | undefined
   /** The save that is under way, while the next batch is being read. */
   #saving: Promise<void> = Promise.resolve()
   #stopping = false
@@ -100,6 +117,7 @@ export class ShardPublisher {
       log.warn({ ...owned, epoch: shard.epoch }, error.message)
       return 'fenced'
     } finally {
+      clearTimeout(this.#unsaved?.timer)
       pipeline.stop()
       metrics.leaseHeld.set(owned, 0)
     }
@@ -112,9 +130,9 @@ export class ShardPublisher {
     this.#options.onRead()
     if (batch.rows.length > 0) {
       this.#handOn(pipeline, batch)
-      if (this.#outstanding.length >= OUTSTANDING_MAX && !(await this.#saveNext())) return false
+      if (this.#outstanding.length >= OUTSTANDING_MAX && !(await this.#settleNext())) return false
     } else if (this.#outstanding.length > 0) {
-      if (!(await this.#saveNext())) return false
+      if (!(await this.#settleNext())) return false
     } else await this.#idle(batch)
     const isStale = performance.now() - this.#refreshedAt > BLOCKED_KEYS_REFRESH_MS
     return pipeline.blockedKeys.size > 0 && isStale ? await this.#refreshBlockedKeys(pipeline) : true
@@ -134,24 +152,25 @@ export class ShardPublisher {
   /** Waits for a call or the poll. Saves now and then, so that the lower bound of the ids rises without messages too. */
   async #idle(batch: ReadBatch): Promise<void> {
     await this.#saving
-    if (performance.now() - this.#savedAt > IDLE_SAVE_MS) await this.#save(batch, [], undefined, this.#reader.sequence)
+    const isStale = this.#unsaved === undefined && performance.now() - this.#savedAt > IDLE_SAVE_MS
+    if (isStale) await this.#save(batch, [], undefined, this.#reader.sequence)
     await this.#signal.wait(this.#pauseMs)
     this.#pauseMs = Math.min(this.#options.pollMs.max, this.#pauseMs * 2)
   }
 
   async #saveAll(): Promise<boolean> {
-    while (this.#outstanding.length > 0) {
-      if (!(await this.#saveNext())) return false
-    }
+    let isSettled = true
+    while (isSettled && this.#outstanding.length > 0) isSettled = await this.#settleNext()
+    this.#saveUnsaved()
     await this.#saving
-    return true
+    return isSettled
   }
 
   /**
-   * Saves after the oldest outstanding batch, together with those behind it that are settled as well. It is not waited
-   * for: what follows on the connection comes after it anyway, and the next save waits for it.
+   * Waits for the oldest outstanding batch and takes those behind it that are settled as well. The save, if there is
+   * one, is not waited for: what follows on the connection comes after it anyway, and the next save waits for it.
    */
-  async #saveNext(): Promise<boolean> {
+  async #settleNext(): Promise<boolean> {
     const [oldest] = this.#outstanding
     if (oldest === undefined) return true
     if ((await Promise.race([oldest.settled, this.#abandoned])) === 'abandoned') return false
@@ -159,12 +178,36 @@ export class ShardPublisher {
     const firstOpen = this.#outstanding.findIndex(({ result }) => result === undefined)
     const settled = this.#outstanding.splice(0, firstOpen === -1 ? this.#outstanding.length : firstOpen)
     const last = settled.at(-1) ?? oldest
-    const parked = settled.flatMap(({ result }) => result?.parked ?? [])
+    // Ends this loop if a save was refused, and lets no more than one wait.
     await this.#saving
-    this.#saving = this.#save(last.batch, parked, last.result?.ack, last.sequence)
+    const parked = settled.flatMap(({ result }) => result?.parked ?? [])
+    this.#remember(last, settled)
+    const { messages } = this.#unsaved ?? { messages: 0 }
+    if (parked.length > 0 || messages >= UNSAVED_MAX) this.#saveUnsaved(parked)
+    return true
+  }
+
+  #remember({ batch, sequence, result }: Outstanding, settled: readonly Outstanding[]): void {
+    const before = this.#unsaved
+    this.#unsaved = {
+      batch,
+      sequence,
+      ack: result?.ack ?? before?.ack,
+      messages: settled.reduce((sum, { batch: { rows } }) => sum + rows.length, before?.messages ?? 0),
+      // A timer, because the loop may be waiting for the broker: however long that is away, no more is repeated.
+      timer: before?.timer ?? setTimeout(() => this.#saveUnsaved(), UNSAVED_MS),
+    }
+  }
+
+  /** Hands the save to the connection, with what is to be set aside. */
+  #saveUnsaved(parked: SettledBatch['parked'] = []): void {
+    if (this.#unsaved === undefined) return
+    const { batch, ack, sequence, timer } = this.#unsaved
+    clearTimeout(timer)
+    this.#unsaved = undefined
+    this.#saving = this.#saving.then(() => this.#save(batch, parked, ack, sequence))
     // Heard of by whoever waits for it; until then nobody has to.
     this.#saving.catch(() => undefined)
-    return true
   }
 
   async #save(

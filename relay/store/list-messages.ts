@@ -129,7 +129,7 @@ function given<T>(value: T | undefined, condition: (value: T) => Expression<SqlB
 const age = (table: 'd' | 'log') =>
   sql<number>`extract(epoch from clock_timestamp() - ${sql.ref(`${table}.created_at`)})::float8 * 1000`
 
-const dueIn = sql<number>`extract(epoch from d.due_at - clock_timestamp())::float8 * 1000`
+const dueIn = sql<number>`extract(epoch from greatest(d.due_at, d.lease_until) - clock_timestamp())::float8 * 1000`
 
 const ago = (milliseconds: number) => sql<Date>`clock_timestamp() - ${milliseconds}::float8 * interval '1 millisecond'`
 

@@ -24,8 +24,8 @@ export interface Recorded {
  * Failures leave a row in `attempt`. Where a row with a key is confirmed, `releaseSuccessors` must follow.
  *
  * Plan, 500 results: Function Scan, Nested Loop over the primary key, 500 updates, none of them HOT (the state is in
- * the condition of five indexes): 13 to 20 ms. Needs the settings of DISPATCHER_OPTIONS: a plan that was made while the
- * table was small, a hash join with a sequential scan, would stay in use until the next ANALYZE.
+ * the condition of four indexes): 6 ms on an idle machine. Needs the settings of DISPATCHER_OPTIONS: a plan that was made
+ * while the table was small, a hash join with a sequential scan, would stay in use until the next ANALYZE.
  */
 export async function recordSettlements(
   client: Queryable,
@@ -43,7 +43,7 @@ export async function recordSettlements(
     state = case r.event when 'confirmed' then 'confirmed' when 'dead' then 'dead' else 'pending' end,
     due_at = clock_timestamp() + r.due_in_ms * interval '1 millisecond',
     attempts = coalesce(r.attempts, d.attempts),
-    lease_token = null, lease_owner = null,
+    lease_token = null, lease_owner = null, lease_until = null,
     last_error = r.error, last_status = r.status,
     settled_at = case r.event when 'confirmed' then clock_timestamp() end
   from result r where d.id = r.id and d.lease_token = r.token

@@ -15,7 +15,7 @@ export interface UnsentDelivery {
 export async function releaseUnsent(client: Queryable, unsent: readonly UnsentDelivery[]): Promise<void> {
   await client.query({
     name: 'postcommit_release_unsent',
-    text: `update postcommit.delivery d set lease_token = null, lease_owner = null, due_at = clock_timestamp()
+    text: `update postcommit.delivery d set lease_token = null, lease_owner = null, lease_until = null, due_at = clock_timestamp()
 from unnest($1::bigint[], $2::uuid[]) as unsent (id, token)
 where d.id = unsent.id and d.lease_token = unsent.token`,
     values: [unsent.map(({ id }) => id), unsent.map(({ token }) => token)],

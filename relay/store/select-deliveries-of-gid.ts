@@ -36,7 +36,7 @@ export async function selectDeliveriesOfGid(client: Queryable, gid: string): Pro
   d.last_error as "lastError", d.last_status as "lastStatus", d.payload, octet_length(d.body) as "bodyBytes", d.headers,
   d.created_at as "createdAt", d.settled_at as "settledAt",
   extract(epoch from clock_timestamp() - d.created_at)::float8 * 1000 as "ageMs",
-  extract(epoch from d.due_at - clock_timestamp())::float8 * 1000 as "dueInMs",
+  extract(epoch from greatest(d.due_at, d.lease_until) - clock_timestamp())::float8 * 1000 as "dueInMs",
   case when d.lease_token is not null then coalesce(r.name, 'relay ' || d.lease_owner) end as "claimedBy",
   head.gid as "headGid", head.branch as "headBranch", head.state as "headState"
 from postcommit.delivery d

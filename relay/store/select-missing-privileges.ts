@@ -8,6 +8,7 @@ from (values
   ('outbox', 'SELECT'), ('outbox_default', 'DELETE'),
   ('position', 'SELECT'), ('position', 'UPDATE'),
   ('delivery', 'SELECT'), ('delivery', 'INSERT'), ('delivery', 'UPDATE'), ('delivery', 'DELETE'),
+  ('claim', 'SELECT'), ('claim', 'INSERT'), ('claim', 'DELETE'),
   ('attempt', 'SELECT'), ('attempt', 'INSERT'),
   ('global_transaction', 'SELECT'), ('global_transaction', 'UPDATE'),
   ('relay', 'SELECT'), ('relay', 'INSERT'), ('relay', 'UPDATE'), ('relay', 'DELETE'),

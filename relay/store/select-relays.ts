@@ -27,7 +27,11 @@ export async function selectRelays(client: Queryable): Promise<readonly RelayRow
     where l.locktype = 'advisory' and l.classid = ${RELAY_LOCK_CLASS} and l.objid = r.id::int and l.objsubid = 2
       and l.granted and d.datname = current_database()
   ) as alive,
-  (select count(*)::int from postcommit.delivery where lease_owner = r.id) as claims
+  (
+    select count(*)::int from postcommit.claim c cross join unnest(c.deliveries) as held (id)
+    join postcommit.delivery d on d.id = held.id and d.lease_token = c.token
+    where c.relay = r.id
+  ) as claims
 from postcommit.relay r order by r.id`,
   })
   return rows

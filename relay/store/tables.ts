@@ -24,6 +24,7 @@ export interface Tables {
     readonly due_at: Date
     readonly attempts: number
     readonly lease_owner: string | null
+    readonly lease_until: Date | null
     readonly last_error: string | null
     readonly last_status: number | null
     readonly created_at: Date

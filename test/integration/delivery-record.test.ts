@@ -29,7 +29,7 @@ afterAll(async () => {
 beforeEach(async () => {
   relay = await insertTestRelay(pool)
 })
-afterEach(() => pool.query('truncate postcommit.delivery, postcommit.relay cascade'))
+afterEach(() => pool.query('truncate postcommit.delivery, postcommit.claim, postcommit.relay cascade'))
 
 const confirmed: Settlement = { event: 'confirmed', status: 204 }
 const failed: Settlement = { event: 'failed', error: 'answered 500', status: 500, attempts: 3, dueInMs: 60_000 }
@@ -132,7 +132,7 @@ describe('inTransaction', () => {
       await stopped
     })
     const outcome = expect(halfWay).rejects.toThrow()
-    await pool.query('update postcommit.delivery set lease_token = null, lease_owner = null')
+    await pool.query('update postcommit.delivery set lease_token = null, lease_owner = null, lease_until = null')
     goOn()
     await outcome
     expect(await deliveryStates(pool)).toEqual(['pending'])

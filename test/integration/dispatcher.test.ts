@@ -292,7 +292,9 @@ describe('stopping', () => {
     const begun = performance.now()
     await dispatcher.stop({ drainMs: 300 })
     expect(performance.now() - begun).toBeLessThan(1500)
-    const rows = await columns('state, attempts, lease_token, due_at <= clock_timestamp() as due')
+    const rows = await columns(
+      'state, attempts, lease_token, greatest(due_at, lease_until) <= clock_timestamp() as due',
+    )
     expect(rows).toEqual(rows.map(() => ({ state: 'pending', attempts: 2, lease_token: null, due: true })))
     expect(await dispatcher.count('attempts')).toBe(0)
   })

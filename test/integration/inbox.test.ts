@@ -146,6 +146,21 @@ describe.each(clients)('an inbox over $client', ({ open }) => {
     expect(await effects()).toEqual([])
   })
 
+  test('a receipt that cannot be written is the error that it is, and the connection serves the next', async () => {
+    const pool = new pg.Pool({ connectionString: db.url, max: 1, options: '-c lock_timeout=100' })
+    const once = open(pool)
+    const blocker = await db.pool.connect()
+    await blocker.query(`begin; insert into postcommit.barrier (gid, branch, op, barrier_id, reason)
+      values ('g1', '1', 'inbox', 'stock', 'inbox')`)
+    const refused = await code(once(delivery('g1'), insert('a')))
+    await blocker.query('rollback')
+    blocker.release()
+    expect(refused).toMatchObject({ code: '55P03' })
+    expect(await once(delivery('g1'), insert('a'))).toMatchObject({ duplicate: false })
+    expect(await effects()).toEqual(['a'])
+    await pool.end()
+  })
+
   test('a constraint that fails at COMMIT is the error that it is', async () => {
     const failed = open(db.pool)(delivery('g1'), (run) => run("insert into child values ('nobody')"))
     await expect(failed).rejects.toMatchObject({ code: '23503' })

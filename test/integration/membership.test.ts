@@ -49,9 +49,22 @@ describe('membership', () => {
     await enter('survivor')
     await eventually(async () => expect(await names()).toEqual(['survivor']), { timeoutMs: 2000 })
     const { rows } = await db.pool.query(
-      `select owner, epoch, lease_token, due_at <= clock_timestamp() as due from postcommit.position, postcommit.delivery`,
+      `select owner, epoch, lease_token, greatest(due_at, lease_until) <= clock_timestamp() as due from postcommit.position, postcommit.delivery`,
     )
     expect(rows).toEqual([{ owner: null, epoch: '2', lease_token: null, due: true }])
+  })
+
+  test('a burial also frees what a claim took that was under way at an earlier one', async () => {
+    const dead = await enter('dead')
+    await createOutbox({ db: db.pool, wake: 'off' }).commit((_, message) => void message.call('stock', '/', 1))
+    const token = '00000000-0000-4000-8000-000000000001'
+    await claimDue(db.pool, dead.id, token, 60_000, [{ destination: 'stock', free: 5 }])
+    await db.pool.query('update postcommit.claim set relay = 0')
+    await dead.client.end()
+    await enter('survivor')
+    await eventually(async () => expect(await names()).toEqual(['survivor']), { timeoutMs: 2000 })
+    expect((await db.pool.query('select lease_token from postcommit.delivery')).rows).toEqual([{ lease_token: null }])
+    expect((await db.pool.query('select from postcommit.claim')).rows).toEqual([])
   })
 
   test('a relay that does not renew is buried when its lease is over, and finds out', async () => {

@@ -125,7 +125,7 @@ describe('one gid', () => {
     await db.pool.query(`insert into postcommit.relay (name, version, lease_until) values ('r1', '0', 'infinity')`)
     await db.pool.query(
       `update postcommit.delivery set lease_token = gen_random_uuid(),
-lease_owner = (select max(id) from postcommit.relay), due_at = clock_timestamp() + interval '1 minute' where gid = $1`,
+lease_owner = (select max(id) from postcommit.relay), lease_until = clock_timestamp() + interval '1 minute' where gid = $1`,
       [first],
     )
     expect(await selectDeliveriesOfGid(db.pool, first)).toMatchObject([
@@ -136,7 +136,7 @@ lease_owner = (select max(id) from postcommit.relay), due_at = clock_timestamp()
     ])
     await db.pool.query(
       `update postcommit.delivery set state = 'confirmed', settled_at = clock_timestamp(),
-lease_token = null, lease_owner = null where gid = $1`,
+lease_token = null, lease_owner = null, lease_until = null where gid = $1`,
       [first],
     )
     expect(await selectDeliveriesOfGid(db.pool, second)).toMatchObject([{ headGid: null }])
@@ -312,6 +312,7 @@ test('the tables of composed queries are those of the migrations', async () => {
       'last_error',
       'last_status',
       'lease_owner',
+      'lease_until',
       'settled_at',
       'state',
       'target',

@@ -31,8 +31,8 @@ export const consumer: Case = {
       database: database.url,
       concurrency: CONCURRENCY,
     } satisfies ConsumerConfig)
-    const few = await fill(servers, bench.scale(12_000, 3000))
-    const many = await fill(servers, bench.scale(60_000, 15_000))
+    const few = await fill(servers, bench.scale(12_000, 2000))
+    const many = await fill(servers, bench.scale(60_000, 10_000))
     const take =
       (way: Way, { stream, messages }: Filled) =>
       async () => {

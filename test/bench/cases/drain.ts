@@ -13,8 +13,8 @@ const PLAIN = 'postcommit'
 const KEYED = 'postcommit, keyed'
 const LOOP = 'bare publish loop'
 const CLIENT = 'js.publish of the client'
-const GRAPHILE = 'graphile-worker, its fastest'
-const BOSS = 'pg-boss, its fastest'
+const GRAPHILE = 'graphile-worker, local queue and batched completion'
+const BOSS = 'pg-boss, fetch(1000) and complete'
 const GOALS = [atLeast(60_000), ratioAtLeast(LOOP, 0.5), ratioAtLeast(GRAPHILE, 2), ratioAtLeast(BOSS, 3)]
 
 /** How fast a relay that was idle gets a backlog acknowledged. */
