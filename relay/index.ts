@@ -1,5 +1,6 @@
 /** The relay for embedding; the daemon `postcommit run` is a thin shell around it. */
 
+export type { DtmOptions } from './api/dtm/dtm-server.ts'
 export type { StreamOptions } from './broker/streams.ts'
 export type { AddressRulesOptions } from './destinations/address-rules.ts'
 export type { BranchAnswer, BranchCall } from './destinations/branch-call.ts'

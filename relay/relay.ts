@@ -3,9 +3,11 @@ import type { NodeConnectionOptions } from '@nats-io/transport-node'
 import pg from 'pg'
 import { type Logger, pino } from 'pino'
 import { isDestinationName, NATS_DESTINATION, PostcommitError } from 'postcommit/protocol'
+import { checkExposure, type DtmOptions, type DtmServer, startDtmServer } from './api/dtm/dtm-server.ts'
 import type { Broker } from './broker/broker.ts'
 import { Publishing } from './broker/publishing.ts'
 import type { StreamOptions } from './broker/streams.ts'
+import { readAddressRules } from './destinations/address-rules.ts'
 import type { Destination } from './destinations/destination.ts'
 import { createHandlerDestination, type Handler } from './destinations/handler.ts'
 import { createHttpDestination, type HttpDestinationOptions } from './destinations/http.ts'
@@ -64,6 +66,8 @@ export interface RelayOptions {
   readonly handlers?: Readonly<Record<string, Handler>>
   /** Without it no global transactions are coordinated. */
   readonly coordinator?: CoordinatorOptions
+  /** Serves the protocol of DTM over the transactions of `coordinator`, to the addresses of its `urls`. It has no authentication. */
+  readonly dtm?: DtmOptions
   readonly log?: Logger
   readonly metrics?: Metrics
   /** How long a relay that shows no sign of life keeps what it has, milliseconds, default 10000. */
@@ -140,10 +144,12 @@ export function createRelay(options: RelayOptions): Relay {
   let destinations: ReadonlyMap<string, Destination> = new Map()
   let checks: ReadonlyMap<string, pg.Pool> = new Map()
   const urls = openUrls(options)
+  let dtm: DtmServer | undefined
   let stopped: Promise<void> | undefined
 
   async function stop(): Promise<void> {
     publishing?.giveUp()
+    await dtm?.close()
     await Promise.all(sources.map((source) => source.stop(options.drainMs ?? DRAIN_MS)))
     await Promise.all([...destinations.values()].map((destination) => destination.close()))
     await Promise.all([urls?.close(), ...[...checks.values()].map((pool) => pool.end())])
@@ -166,6 +172,7 @@ export function createRelay(options: RelayOptions): Relay {
         serveSource({ ...common, source, database, transactions: transactionsOf(options, source, { checks, urls }) }),
       )
       await Promise.all(sources.map(({ ready }) => ready))
+      dtm = await openDtm(options, sources, metrics)
     },
     async refreshMetrics() {
       await Promise.allSettled(sources.map((source) => source.refreshMetrics()))
@@ -203,7 +210,12 @@ function sourceOptions(
   }
 }
 
-function checkCoordinator({ coordinator }: RelayOptions, databases: Readonly<Record<string, SessionConfig>>): void {
+function checkCoordinator(
+  { coordinator, dtm }: RelayOptions,
+  databases: Readonly<Record<string, SessionConfig>>,
+): void {
+  if (dtm !== undefined) checkExposure(dtm)
+  if (dtm !== undefined && coordinator === undefined) throw invalid('dtm needs coordinator')
   if (coordinator === undefined) return
   for (const name of [coordinator.database, ...Object.values(coordinator.checks ?? {})]) {
     if (databases[name] === undefined) throw invalid(`coordinator names the database ${name}, which is not there`)
@@ -232,6 +244,18 @@ function openUrls({ coordinator }: RelayOptions): Destination | undefined {
   } catch (error) {
     throw invalid(`coordinator.urls: ${error instanceof Error ? error.message : String(error)}`)
   }
+}
+
+/** Serves DTM's protocol, if it is asked for, unless the relay was stopped while it waited for its database. */
+async function openDtm(
+  { dtm, coordinator }: RelayOptions,
+  sources: readonly Source[],
+  { registry }: Metrics,
+): Promise<DtmServer | undefined> {
+  const transactions = sources.find((source) => source.transactions !== undefined)?.transactions
+  if (dtm === undefined || transactions === undefined) return undefined
+  const rules = readAddressRules(coordinator?.urls ?? { allow: [] })
+  return await startDtmServer(dtm, { ...transactions.parts, tenant: '', addresses: rules, registry })
 }
 
 /** Questions to databases have connections of their own: one may wait for an open transaction. */

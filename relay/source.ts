@@ -11,7 +11,7 @@ import { refreshBacklog } from './observe/backlog.ts'
 import type { Metrics } from './observe/metrics.ts'
 import { OwnedShards } from './publisher/owned-shards.ts'
 import { DISPATCHER_OPTIONS, openSession, READER_OPTIONS, type SessionConfig } from './sessions.ts'
-import { serveTransactions, type Transactions, type TransactionsOptions } from './transactions.ts'
+import { type ServedTransactions, serveTransactions, type TransactionsOptions } from './transactions.ts'
 
 /** One source database and everything that serves it. */
 export interface SourceOptions {
@@ -55,7 +55,7 @@ export interface Source {
   /** Resolves when it takes part for the first time, or is stopped before that. */
   readonly ready: Promise<void>
   /** The global transactions in this database, if they are in this one. */
-  readonly transactions: Transactions | undefined
+  readonly transactions: ServedTransactions | undefined
   /** Drains, gives everything back, and ends; resolves to whether everything in flight was settled. */
   stop(drainMs: number): Promise<void>
 }

@@ -5,12 +5,14 @@ import { NATS_DESTINATION, type OperationAnswer, PostcommitError, type Transacti
 import { askInSql } from './back-query/ask-in-sql.ts'
 import { askOverNats } from './back-query/ask-over-nats.ts'
 import { type Asker, askDestination } from './back-query/asker.ts'
+import { assumeCommitted } from './back-query/assume-committed.ts'
 import { BackQueryLoop } from './back-query/back-query.ts'
 import type { Broker } from './broker/broker.ts'
 import type { AlertsOptions } from './coordinator/alerts.ts'
 import { Coordinator } from './coordinator/coordinator.ts'
 import { Intake } from './coordinator/intake.ts'
 import { Operations } from './coordinator/operations.ts'
+import { ASSUME_COMMITTED } from './coordinator/stored-target.ts'
 import type { Destination } from './destinations/destination.ts'
 import type { Metrics } from './observe/metrics.ts'
 import { countTransactions } from './store/transaction/count-transactions.ts'
@@ -37,7 +39,9 @@ export interface Transactions {
   perform(operation: TransactionOperation, tenant?: string): Promise<OperationAnswer>
 }
 
-interface ServedTransactions extends Transactions {
+/** The transactions of a relay with what its other interfaces are built on. */
+export interface ServedTransactions extends Transactions {
+  readonly parts: { readonly client: pg.Pool; readonly intake: Intake; readonly coordinator: Coordinator }
   readonly held: number
   wake(): void
   refreshMetrics(): Promise<void>
@@ -74,6 +78,7 @@ export function serveTransactions(options: TransactionsOptions & Surroundings): 
     },
   })
   return {
+    parts: { client: pool, intake, coordinator },
     perform: (operation, tenant = '') => operations.perform(tenant, operation),
     get held() {
       return coordinator.held
@@ -98,6 +103,7 @@ function askerOf({ checks, broker, destinations, urls }: TransactionsOptions & S
   const database = checks.get(name)
   if (database !== undefined) return askInSql(preparedMessages(database))
   if (name === NATS_DESTINATION) return overNats(broker)
+  if (name === ASSUME_COMMITTED) return assumeCommitted
   const destination = destinations.get(name) ?? (name.includes('://') ? urls : undefined)
   return destination && askDestination(destination)
 }

@@ -43,7 +43,12 @@ export class Alerts {
       log.warn({ source, gid }, 'an alert was dropped: too many are under way')
       return
     }
-    void this.#post(alerts.url, { gid, mode, status, branch: op.branch, op: op.op, attempts, error })
+    const target = row.operations.find((one) => one.branch === op.branch && one.op === op.op)?.target
+    const body =
+      row.dialect === 'dtm'
+        ? { gid, status, branch: target, error, retry_count: attempts }
+        : { gid, mode, status, branch: op.branch, op: op.op, attempts, error }
+    void this.#post(alerts.url, body)
   }
 
   async close(): Promise<void> {

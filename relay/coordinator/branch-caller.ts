@@ -4,8 +4,9 @@ import type { BranchAnswer, BranchCall, Dialect } from '../destinations/branch-c
 import { readBranchAnswer, readLenientAnswer } from '../engine/branch-answer.ts'
 import { errorText } from '../engine/error-text.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import { dtmRefusal } from './dtm-words.ts'
 import type { Lanes } from './lanes.ts'
-import type { StartedCall } from './running-transaction.ts'
+import type { StartedCall } from './started-call.ts'
 import { readStoredOptions } from './stored-options.ts'
 import { laneOf } from './stored-target.ts'
 import type { EndedCall } from './work.ts'
@@ -39,7 +40,10 @@ export class BranchCaller {
     const startedAt = performance.now()
     const answer = await this.#make(started).catch(failed)
     if (this.#aborter.signal.aborted) return undefined
-    const ended = { ...endedOf(started, answer), durationMs: performance.now() - startedAt }
+    const ended = {
+      ...inItsWords(started, answer, endedOf(started, answer)),
+      durationMs: performance.now() - startedAt,
+    }
     this.#count(started, ended)
     return ended
   }
@@ -98,6 +102,13 @@ function endedOf({ row }: StartedCall, answer: BranchAnswer): Omit<EndedCall, 'd
       // Perhaps at another relay, or after a change of the configuration: what has been decided is never dropped.
       return { outcome: { kind: 'retry', error: errorText(answer.error) }, isAway: false }
   }
+}
+
+/** A refusal in DTM's dialect is told with the words of the branch. */
+function inItsWords<E extends Omit<EndedCall, 'durationMs'>>(started: StartedCall, answer: BranchAnswer, ended: E): E {
+  if (started.row.dialect !== 'dtm' || ended.outcome.kind !== 'failure' || answer.kind !== 'answered') return ended
+  const error = dtmRefusal(started.operation.target, answer.status, answer.body?.toString('utf8') ?? '')
+  return { ...ended, outcome: { ...ended.outcome, error } }
 }
 
 function failed(error: unknown): BranchAnswer {

@@ -177,9 +177,13 @@ export class Coordinator {
     }
   }
 
-  /** Waits for the end of a transaction, at most `ms`. */
-  wait(key: { readonly tenant: string; readonly gid: string }, ms: number): Wait {
-    return this.#waiters.wait(key, ms)
+  /** Waits for the end of a transaction, at most `ms`; `round`: no longer than it is clear that it does not end in that time. */
+  wait(
+    key: { readonly tenant: string; readonly gid: string },
+    ms: number,
+    { round = false }: { readonly round?: boolean } = {},
+  ): Wait {
+    return this.#waiters.wait(key, ms, round)
   }
 
   /** Something was decided from outside: who waits for the end is told, who was held up may go, and what is due is run. */
@@ -305,6 +309,9 @@ export class Coordinator {
       metrics.transactionSeconds.observe({ source, mode: running.row.mode }, (this.#clock.now() - createdAtMs) / 1000)
       this.#waiters.tell({ tenant, gid }, { status, rollbackReason })
     }
+    if (how === 'waiting' && running.dueAtMs !== undefined) {
+      this.#waiters.put({ tenant, gid }, running.dueAtMs - this.#clock.now())
+    }
     if (key !== null && (how === 'ended' || (how === 'waiting' && behind !== null))) this.promote({ tenant, key })
     if (how !== 'ended' || wasFull) this.#signal.call()
   }
@@ -321,9 +328,11 @@ function limitMs(row: ClaimedTransaction, { options }: OperationRow, usualMs: nu
 }
 
 async function fanOut(pool: pg.Pool, row: ClaimedTransaction, token: string, branch: string, topic: string) {
-  const { id, tenant, opCount } = row
+  const { id, tenant, opCount, dialect } = row
+  // DTM's messages go one after the other unless they say otherwise, whoever they go to.
+  const sequential = dialect === 'dtm' && readStoredOptions(row.options).concurrent !== true
   try {
-    const branches = await fanOutBranch(pool, { id, token, tenant, branch, topic })
+    const branches = await fanOutBranch(pool, { id, token, tenant, branch, topic, sequential })
     if (branches === undefined) return undefined
     const operations = (await selectOperations(pool, [id])).get(id) ?? []
     return { ...row, opCount: opCount + branches, operations }

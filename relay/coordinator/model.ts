@@ -9,7 +9,13 @@ const RETRY = { baseMs: 1000, capMs: 60_000 }
 /** A claimed transaction as the engine sees it. */
 export function transactionOf(row: ClaimedTransaction): Transaction {
   const { gid, digest, deadlineMs, nowMs, status } = row
-  const { retry = RETRY, retryLimit, oneByOne, ongoingMs = retry.baseMs } = readStoredOptions(row.options)
+  const {
+    retry = RETRY,
+    retryLimit,
+    sharesRetryLimit,
+    oneByOne,
+    ongoingMs = retry.baseMs,
+  } = readStoredOptions(row.options)
   const common = { gid, digest, backOff: retry, ongoingMs, dueAtMs: nowMs }
   const deadline = deadlineMs === null ? {} : { deadlineMs }
   // Those that have to have one were given one when they were handed in.
@@ -26,7 +32,8 @@ export function transactionOf(row: ClaimedTransaction): Transaction {
     case 'saga': {
       const order = oneByOne === true && { oneByOne }
       if (row.runBy === 'client') return { ...common, ...surely, ...order, mode: 'saga', runBy: 'client', status }
-      const limit = retryLimit !== undefined && { retryLimit }
+      const shared = sharesRetryLimit === true && { sharesRetryLimit }
+      const limit = retryLimit !== undefined && { retryLimit, ...shared }
       return { ...common, ...deadline, ...order, ...limit, mode: 'saga', runBy: 'relay', status }
     }
     case 'tcc':
@@ -71,10 +78,11 @@ function opOf(row: ClaimedTransaction, operation: OperationRow, after: readonly 
   }
 }
 
-function dueAtMs({ nowMs, status }: ClaimedTransaction, operation: OperationRow): number {
+function dueAtMs({ nowMs, status, options }: ClaimedTransaction, operation: OperationRow): number {
   if (operation.dueAtMs !== null) return operation.dueAtMs
   const isFirst = status === 'submitted' && operation.calls === 0 && operation.attempts === 0
-  return nowMs + (isFirst ? (readStoredOptions(operation.options).delayMs ?? 0) : 0)
+  if (!isFirst) return nowMs
+  return nowMs + (readStoredOptions(operation.options).delayMs ?? readStoredOptions(options).delayMs ?? 0)
 }
 
 /** What names an op within its transaction. */

@@ -14,6 +14,7 @@ import { selectTransactionStates } from '../store/transaction/select-transaction
 import type { Coordinator } from './coordinator.ts'
 import { type HandInDefaults, handIn, operationsOf } from './hand-in.ts'
 import type { Answer, Intake } from './intake.ts'
+import { submitAndBegin } from './submit-and-begin.ts'
 import type { Wait } from './waiters.ts'
 
 /** What operations are carried out with. */
@@ -61,35 +62,21 @@ export class Operations {
   }
 
   async #submit(tenant: string, { gid, transaction, waitMs = 0 }: SubmitOperation): Promise<OperationAnswer> {
-    const { coordinator, intake, defaults } = this.#options
+    const { coordinator, defaults } = this.#options
     // Before it is handed in, or its end could come before anybody waits for it.
     const wait = waitMs > 0 ? coordinator.wait({ tenant, gid }, waitMs) : undefined
-    const claim = coordinator.claim()
-    const given = transaction && handIn({ tenant, gid }, transaction, 'submitted', defaults)
-    const first = given && claim && given.runBy === 'relay' ? coordinator.first(given, claim) : undefined
-    const answer = await intake
-      .submit({
-        tenant,
-        gid,
-        mode: given?.mode,
-        digest: given?.digest,
-        dueInMs: 0,
-        claim,
-        content: first?.content ?? given,
-      })
-      .catch((error: unknown) => {
-        first?.cancel()
-        wait?.cancel()
-        throw error
-      })
-    if (answer.claimed !== undefined && claim !== undefined) {
-      first?.cancel()
-      coordinator.take(answer.claimed, claim.token)
-    } else if (first !== undefined && answer.decision.kind === 'ok' && answer.id !== undefined) first.confirm(answer.id)
-    else {
-      first?.cancel()
-      if (answer.decision.kind === 'ok') coordinator.wake()
-    }
+    const content = transaction && handIn({ tenant, gid }, transaction, 'submitted', defaults)
+    const answer = await submitAndBegin(this.#options, {
+      tenant,
+      gid,
+      mode: content?.mode,
+      digest: content?.digest,
+      dueInMs: 0,
+      content,
+    }).catch((error: unknown) => {
+      wait?.cancel()
+      throw error
+    })
     return await endOf(answerFor(gid, answer), wait)
   }
 

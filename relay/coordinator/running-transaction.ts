@@ -4,9 +4,21 @@ import { plan } from '../engine/transaction/plan.ts'
 import { isFinal } from '../engine/transaction/transaction.ts'
 import type { Progress } from '../store/transaction/record-progress.ts'
 import type { ClaimedTransaction, OperationRow } from '../store/transaction/transaction-row.ts'
+import { randomIn, reasonIn } from './dtm-words.ts'
 import { opKey, opsOf, transactionOf } from './model.ts'
-import { laneOf, type Route, readStoredTarget } from './stored-target.ts'
-import { begun, type EndedCall, ended, moved, type OpNote, progressOf, reasonText, type Work } from './work.ts'
+import type { StartedCall } from './started-call.ts'
+import { laneOf, readStoredTarget } from './stored-target.ts'
+import {
+  begun,
+  type EndedCall,
+  ended,
+  moved,
+  mustBeginBeWritten,
+  type OpNote,
+  progressOf,
+  resultOf,
+  type Work,
+} from './work.ts'
 
 /** What a running transaction is carried out with. */
 export interface Carrier {
@@ -33,15 +45,6 @@ export interface Carrier {
   onTrouble(row: ClaimedTransaction, op: Op, call: EndedCall, refusedDecision: boolean): void
   /** This relay has nothing more to do with it: it ended, waits for its time, or is another's. */
   onLeft(running: RunningTransaction, how: 'ended' | 'waiting' | 'fenced' | 'stopped'): void
-}
-
-/** A call that is to be made. */
-export interface StartedCall {
-  readonly row: ClaimedTransaction
-  readonly operation: OperationRow
-  readonly op: Op
-  readonly route: Route
-  readonly limitMs: number
 }
 
 /** The first calls of a transaction that is about to be inserted. */
@@ -96,6 +99,7 @@ export class RunningTransaction {
   #busy = false
   #left = false
   #again = false
+  #dueAtMs: number | undefined
   /** Whether it is in the queue of a destination. */
   #isParked = false
   #timer: NodeJS.Timeout | undefined
@@ -116,6 +120,11 @@ export class RunningTransaction {
   /** As it was last decided. */
   get status(): ClaimedTransaction['status'] {
     return this.#work.transaction.status
+  }
+
+  /** When it is looked at again, if it was left waiting. */
+  get dueAtMs(): number | undefined {
+    return this.#dueAtMs
   }
 
   get reason(): string | undefined {
@@ -183,7 +192,7 @@ export class RunningTransaction {
     const now = this.#carrier.now()
     let next = plan(this.#work.transaction, this.#work.ops, now)
     while (next.transition !== undefined) {
-      if ('reason' in next.transition) this.#reason = reasonText(next.transition.reason)
+      if ('reason' in next.transition) this.#reason = reasonIn(this.#row, next.transition.reason, this.#behind)
       this.#work = moved(this.#work, next.transition)
       next = plan(this.#work.transaction, this.#work.ops, now)
     }
@@ -267,6 +276,7 @@ export class RunningTransaction {
     },
   ): Step {
     const { leaves, wakeAtMs, topic, dueAtMs, backoffMs } = next
+    this.#dueAtMs = dueAtMs
     const isChanged = this.#behind.size > 0 || this.#status !== this.#work.transaction.status
     const progress = isChanged || leaves ? this.#progress(dueAtMs, backoffMs) : undefined
     return { starts, progress, leaves, topic, wakeAtMs }
@@ -342,7 +352,13 @@ export class RunningTransaction {
   }
 
   #ended(key: string, op: Op, call: EndedCall): void {
-    const { work, note, refusedDecision } = ended(this.#work, key, call, this.#carrier.now(), this.#carrier.random())
+    const { work, note, refusedDecision } = ended(
+      this.#work,
+      key,
+      call,
+      this.#carrier.now(),
+      randomIn(this.#row, this.#carrier),
+    )
     this.#work = work
     if (note !== undefined) this.#behind.set(key, note)
     if (call.outcome.kind === 'retry' || refusedDecision) this.#carrier.onTrouble(this.#row, op, call, refusedDecision)
@@ -379,17 +395,4 @@ export class RunningTransaction {
     clearTimeout(this.#timer)
     this.#carrier.onLeft(this, how)
   }
-}
-
-/**
- * Whether the begin of a call has to be known after a crash. That an action may have happened decides whether it is
- * undone; everything else is repeated in any case.
- */
-function mustBeginBeWritten({ mode }: ClaimedTransaction, { op }: Op): boolean {
-  return op === 'action' && mode !== 'msg'
-}
-
-function resultOf({ isAway, outcome, status }: EndedCall) {
-  if (isAway) return 'away' as const
-  return outcome.kind === 'retry' && (status === undefined || status >= 500) ? ('failed' as const) : ('ok' as const)
 }

@@ -8,6 +8,8 @@ export interface StoredOptions {
   /** Pause after Ongoing; default: the first pause of `retry`. */
   readonly ongoingMs?: number | undefined
   readonly retryLimit?: number | undefined
+  /** The limit is for all branches together. */
+  readonly sharesRetryLimit?: boolean | undefined
   /** Ops without `after` start together. */
   readonly concurrent?: boolean | undefined
   /** Compensate one by one. */
@@ -18,6 +20,8 @@ export interface StoredOptions {
   readonly hint?: string | undefined
   /** For DTM's dialect: read answers as DTM does. */
   readonly lenient?: boolean | undefined
+  /** For DTM's dialect: its options in its own words, to be shown and to name time limits by. */
+  readonly dtm?: Readonly<Record<string, unknown>> | undefined
 }
 
 /** What `postcommit.branch.options` holds. */

@@ -12,6 +12,9 @@ export type Route =
 
 const TOPIC = 'topic://'
 
+/** The destination of a back-query about messages of which nobody is asked: when their time has come they are committed. */
+export const ASSUME_COMMITTED = 'dtm:committed'
+
 /** A target as `postcommit.branch` holds it: `stock/deduct`, `nats:order.placed`, `https://…`, `topic://…`. */
 export function storeTarget(target: Target): string {
   if ('url' in target) return target.url

@@ -20,6 +20,9 @@ export interface Wait {
 interface Waiter extends TransactionKey {
   readonly resolve: (ending: Ending | undefined) => void
   readonly since: number
+  /** Monotonic. */
+  readonly untilMs: number
+  readonly round: boolean
 }
 
 const POLL_MS = 200
@@ -38,8 +41,8 @@ export class Waiters {
     this.#client = client
   }
 
-  /** Waits for the end of a transaction, for at most `ms`. */
-  wait({ tenant, gid }: TransactionKey, ms: number): Wait {
+  /** Waits for the end of a transaction, for at most `ms`; `round`: only until it is clear that it does not end in that time. */
+  wait({ tenant, gid }: TransactionKey, ms: number, round = false): Wait {
     let cancel = (): void => undefined
     const ended = new Promise<Ending | undefined>((resolve) => {
       const key = keyOf({ tenant, gid })
@@ -52,7 +55,8 @@ export class Waiters {
       }
       const timer = setTimeout(() => done(undefined), ms)
       cancel = () => done(undefined)
-      const waiter: Waiter = { tenant, gid, resolve: done, since: performance.now() }
+      const since = performance.now()
+      const waiter: Waiter = { tenant, gid, resolve: done, since, untilMs: since + ms, round }
       const others = this.#waiting.get(key)
       if (others === undefined) this.#waiting.set(key, new Set([waiter]))
       else others.add(waiter)
@@ -64,6 +68,13 @@ export class Waiters {
   /** A transaction has ended. */
   tell(key: TransactionKey, ending: Ending): void {
     for (const waiter of [...(this.#waiting.get(keyOf(key)) ?? [])]) waiter.resolve(ending)
+  }
+
+  /** A transaction was put aside, and is looked at again in `ms`. */
+  put(key: TransactionKey, ms: number): void {
+    for (const waiter of [...(this.#waiting.get(keyOf(key)) ?? [])]) {
+      if (waiter.round && performance.now() + ms >= waiter.untilMs) waiter.resolve(undefined)
+    }
   }
 
   /** Answers everybody that it has not ended yet. */

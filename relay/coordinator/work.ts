@@ -3,6 +3,7 @@ import { type CallOutcome, recordOutcome } from '../engine/transaction/record-ou
 import type { Transaction } from '../engine/transaction/transaction.ts'
 import type { Reason, Transition } from '../engine/transaction/transition.ts'
 import type { OperationProgress } from '../store/transaction/record-progress.ts'
+import type { ClaimedTransaction } from '../store/transaction/transaction-row.ts'
 import { opKey } from './model.ts'
 
 /** A transaction with its ops as they are now, some of it perhaps not written yet. */
@@ -135,4 +136,18 @@ export function progressOf(op: Op, note: OpNote, nowMs: number): OperationProgre
     dueAtMs: status === 'prepared' && dueAtMs > nowMs ? dueAtMs : undefined,
     ...note,
   }
+}
+
+/**
+ * Whether the begin of a call has to be known after a crash. That an action may have happened decides whether it is
+ * undone; everything else is repeated in any case.
+ */
+export function mustBeginBeWritten({ mode }: ClaimedTransaction, { op }: Op): boolean {
+  return op === 'action' && mode !== 'msg'
+}
+
+/** What a call says about its destination. */
+export function resultOf({ isAway, outcome, status }: EndedCall) {
+  if (isAway) return 'away' as const
+  return outcome.kind === 'retry' && (status === undefined || status >= 500) ? ('failed' as const) : ('ok' as const)
 }

@@ -5,6 +5,11 @@ export const API_ERRORS = {
     action: 'Keep api.auth at keys and create one (postcommit api-key create), or listen on 127.0.0.1.',
     retryable: false,
   },
+  POSTCOMMIT_DTM_EXPOSED: {
+    message: 'the protocol of DTM would be served on {address}, beyond this host, and it has no authentication',
+    action: 'Listen on 127.0.0.1, or set dtm.allowExposed where a network or a proxy keeps others out.',
+    retryable: false,
+  },
   POSTCOMMIT_UNAUTHENTICATED: {
     message: 'the request carries no valid API key',
     action: 'Send authorization: Bearer pc_… with a key that is neither revoked nor expired.',

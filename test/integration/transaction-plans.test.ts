@@ -79,7 +79,14 @@ const statements: Record<string, (client: Queryable) => Promise<unknown>> = {
   expediteTransaction: (client) => expediteTransaction(client, key, { actor: 'ada', reason: 'why' }),
   pauseTransaction: (client) => pauseTransaction(client, key, act),
   fanOutBranch: (client) =>
-    fanOutBranch(client, { id: '9', token: randomUUID(), tenant: '', branch: '01', topic: 'order.placed' }),
+    fanOutBranch(client, {
+      id: '9',
+      token: randomUUID(),
+      tenant: '',
+      branch: '01',
+      sequential: true,
+      topic: 'order.placed',
+    }),
 }
 
 // Statistics are always older than the table. Plans that were made by them must do all the same.

@@ -79,6 +79,20 @@ describe('giving up a saga', () => {
     expect(plan({ ...saga, retryLimit: 2 }, tried(3), 100).transition).toMatchObject({ to: 'aborting', reason })
   })
 
+  test('when all actions together were repeated often enough, if they share the limit', () => {
+    const tried = (first: number, second: number) => [
+      op('a', 'action', { startSeq: 1, status: 'succeed', endSeq: 2, attempts: first }),
+      op('b', 'action', { startSeq: 3, attempts: second }),
+    ]
+    const shared: Saga = { ...saga, retryLimit: 2, sharesRetryLimit: true }
+    expect(plan(shared, tried(1, 1), 100).transition).toBeUndefined()
+    const reason = { kind: 'retry-limit', branch: 'b', limit: 2 }
+    expect(plan(shared, tried(2, 1), 100).transition).toMatchObject({ to: 'aborting', reason })
+    expect(plan({ ...saga, retryLimit: 2 }, tried(2, 1), 100).transition).toBeUndefined()
+    // What has not failed yet is not given up for what others needed.
+    expect(plan(shared, tried(3, 0), 100).transition).toBeUndefined()
+  })
+
   test('at its deadline, unless the pivot may have succeeded', () => {
     const at = (pivot: Partial<Op>) =>
       plan({ ...saga, deadlineMs: 50 }, [op('a', 'action', { recovery: 'pivot', ...pivot })], 100)

@@ -107,7 +107,9 @@ function givenUp(saga: Saga, ops: readonly Op[], nowMs: number): Plan | undefine
   }
   const limit = saga.retryLimit
   if (limit === undefined || !mayTurnBack(ops)) return undefined
-  const spent = actions.find((op) => op.status === 'prepared' && mayFail(saga, op) && op.attempts > limit)
+  const failing = actions.filter((op) => op.status === 'prepared' && mayFail(saga, op))
+  const others = saga.sharesRetryLimit === true ? actions.reduce((sum, { attempts }) => sum + attempts, 0) : 0
+  const spent = failing.find(({ attempts }) => attempts > 0 && Math.max(attempts, others) > limit)
   if (spent === undefined) return undefined
   const reason = { kind: 'retry-limit', branch: spent.branch, limit } as const
   return moved({ from: 'submitted', to: 'aborting', reason }, nowMs)

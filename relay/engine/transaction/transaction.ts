@@ -43,6 +43,8 @@ export interface Saga extends SagaCommon {
   readonly deadlineMs?: number
   /** How often an action is called again after its first failure before the saga is given up; without end, if absent. */
   readonly retryLimit?: number
+  /** The limit is for the failures of all actions together, as DTM counts them, not for those of each. */
+  readonly sharesRetryLimit?: boolean
 }
 
 /** A saga whose actions are called by its initiator, which registers each first; the relay only compensates. */

@@ -79,7 +79,7 @@ function expedited(which: string): string {
   update postcommit.global_transaction t set due_at = clock_timestamp(), backoff_ms = null
   from chosen where t.id = chosen.id returning t.id
 ), ops as (
-  update postcommit.branch b set due_at = null
+  update postcommit.branch b set due_at = clock_timestamp()
   from chosen where b.transaction_id = chosen.id and b.status = 'prepared' and b.due_at is not null
 )`
 }

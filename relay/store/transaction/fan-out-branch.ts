@@ -7,6 +7,8 @@ export interface FanOut {
   readonly tenant: string
   readonly branch: string
   readonly topic: string
+  /** One after the other, in the order of subscription. */
+  readonly sequential: boolean
 }
 
 /**
@@ -18,7 +20,7 @@ export interface FanOut {
  *
  * Plan: Index Scans on global_transaction_pkey, branch_pkey and the primary key of topic; a sort of the subscriptions.
  */
-export async function fanOutBranch(client: Queryable, { id, token, tenant, branch, topic }: FanOut) {
+export async function fanOutBranch(client: Queryable, { id, token, tenant, branch, topic, sequential }: FanOut) {
   const { rows } = await client.query<{ branches: number }>({
     name: 'postcommit_fan_out_branch',
     text: `with known as (
@@ -40,11 +42,12 @@ export async function fanOutBranch(client: Queryable, { id, token, tenant, branc
 ), written as (
   insert into postcommit.branch (transaction_id, branch, op, place, target, payload, body, options, after, recovery)
   select replaced.transaction_id, named.branch, 'action', locked.op_count - (select count(*) from named) + named.n - 1,
-    named.target, replaced.payload, replaced.body, replaced.options, $6::text[], replaced.recovery
-  from replaced cross join named cross join locked
+    named.target, replaced.payload, replaced.body, replaced.options,
+    case when $6::boolean and named.n > 1 then array[before.branch] else '{}' end, replaced.recovery
+  from replaced cross join named cross join locked left join named before on before.n = named.n - 1
 )
 select (select count(*)::int from named) as branches from locked`,
-    values: [id, token, tenant, branch, topic, []],
+    values: [id, token, tenant, branch, topic, sequential],
   })
   return rows[0]?.branches
 }

@@ -1,0 +1,156 @@
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import { LIMITS } from 'postcommit/protocol'
+import type { Registry } from 'prom-client'
+import { RELAY_VERSION } from '../../version.ts'
+import { DtmError } from './dtm-error.ts'
+import { answerJsonRpc } from './dtm-json-rpc.ts'
+import type { DtmStory } from './dtm-story.ts'
+import type { DtmTopics } from './dtm-topics.ts'
+import type { DtmTransactions } from './dtm-transactions.ts'
+import { newGid } from './new-gid.ts'
+import { type Fields, readFields, readGid, readStrings, readTransRequest } from './trans-request.ts'
+
+/** What DTM's routes lead to. */
+export interface DtmAppOptions {
+  readonly transactions: DtmTransactions
+  readonly story: DtmStory
+  readonly topics: DtmTopics
+  readonly registry: Registry
+  /** Off: where DTM is less careful, so is this. */
+  readonly strict: boolean
+}
+
+type Handler = (request: FastifyRequest) => Promise<unknown> | unknown
+
+const PREFIX = '/api/dtmsvr'
+/** How far back unfinished transactions are looked for, seconds: three times DTM's time to fail. */
+const RESET_AFTER = '105'
+const LIMIT = '100'
+const LIMIT_MAX = 1000
+
+/** DTM's HTTP interface, not listening yet. It has no authentication, as DTM has none. */
+export function createDtmApp(options: DtmAppOptions): FastifyInstance {
+  const { transactions, story, topics, registry, strict } = options
+  const app = fastify({
+    logger: false,
+    forceCloseConnections: true,
+    bodyLimit: LIMITS.batchBytes,
+    requestTimeout: 30_000,
+    routerOptions: { maxParamLength: 1024 },
+  })
+  // DTM reads every body as JSON, whatever it is said to be.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_, body, done) => done(null, body))
+  app.setErrorHandler((error, _, reply) => tell(reply, error))
+  app.setNotFoundHandler((_, reply) => reply.code(404).type('text/plain').send('404 page not found'))
+
+  const get = (path: string, handler: Handler) => app.get(PREFIX + path, wrapped(handler))
+  const post = (path: string, handler: Handler) => app.post(PREFIX + path, wrapped(handler))
+  const trans = (request: FastifyRequest) => readTransRequest(jsonOf(request), strict)
+  const gidOf = (request: FastifyRequest) => readGid(readFields(jsonOf(request))['gid'] ?? '', strict)
+
+  get('/version', () => ({ version: `v${RELAY_VERSION}` }))
+  get('/newGid', () => ({ gid: newGid(), dtm_result: 'SUCCESS' }))
+  post('/prepare', (request) => transactions.prepare(trans(request)))
+  post('/submit', (request) => transactions.submit(trans(request)))
+  post('/abort', (request) => transactions.abort(trans(request)))
+  post('/forceStop', (request) => transactions.forceStop(gidOf(request)))
+  post('/resetNextCronTime', (request) => transactions.resetNextCronTime(gidOf(request)))
+  for (const path of ['/registerBranch', '/registerXaBranch', '/registerTccBranch']) {
+    post(path, (request) => transactions.registerBranch(readStrings(jsonOf(request))))
+  }
+  post('/prepareWorkflow', () => {
+    throw new DtmError("trans type 'workflow' is not served here")
+  })
+  get('/query', (request) => {
+    const gid = parameter(request, 'gid')
+    if (gid === '') throw new DtmError('no gid specified')
+    return story.query(gid)
+  })
+  get('/all', (request) =>
+    story.page({
+      gid: parameter(request, 'gid'),
+      position: positionOf(request),
+      limit: limitOf(request),
+      status: parameter(request, 'status'),
+      transType: parameter(request, 'transType'),
+      createdFromMs: timeOf(request, 'createTimeStart'),
+      createdUntilMs: timeOf(request, 'createTimeEnd'),
+    }),
+  )
+  get('/resetCronTime', (request) =>
+    transactions.resetCronTime(whole(parameter(request, 'timeout') || RESET_AFTER), limitOf(request)),
+  )
+  get('/subscribe', (request) =>
+    topics.subscribe(parameter(request, 'topic'), parameter(request, 'url'), parameter(request, 'remark')),
+  )
+  get('/unsubscribe', (request) => topics.unsubscribe(parameter(request, 'topic'), parameter(request, 'url')))
+  app.delete(
+    `${PREFIX}/topic/:topicName`,
+    wrapped((request) => topics.delete(String(readFields(request.params)['topicName']))),
+  )
+  get('/queryKV', (request) => topics.query(parameter(request, 'cat'), parameter(request, 'key')))
+  get('/scanKV', (request) => topics.scan(parameter(request, 'cat'), positionOf(request), limitOf(request)))
+  app.get('/api/metrics', async (_, reply) => reply.type(registry.contentType).send(await registry.metrics()))
+  app.all('/api/ping', () => ({ msg: 'pong' }))
+  app.post('/api/json-rpc', (request) => answerJsonRpc(request.body, { transactions, strict }))
+  return app
+}
+
+function wrapped(handler: Handler) {
+  return async (request: FastifyRequest, reply: FastifyReply) => {
+    try {
+      return await reply.send((await handler(request)) ?? { dtm_result: 'SUCCESS' })
+    } catch (error) {
+      return tell(reply, error)
+    }
+  }
+}
+
+/** DTM's answer to everything that did not work: a refused request, a gid that is not there and a crash are all 500. */
+function tell(reply: FastifyReply, error: unknown): FastifyReply {
+  const message = error instanceof Error ? error.message : String(error)
+  if (!(error instanceof DtmError)) return reply.code(500).send({ message })
+  switch (error.kind) {
+    case 'failure':
+      return reply.code(409).send({ dtm_result: 'FAILURE', message })
+    case 'ongoing':
+      return reply.code(425).send({ dtm_result: 'ONGOING', message })
+    case 'other':
+      return reply.code(500).send({ message })
+  }
+}
+
+function jsonOf({ body }: FastifyRequest): unknown {
+  try {
+    return JSON.parse(typeof body === 'string' ? body : '') as unknown
+  } catch {
+    throw new DtmError('the body is not JSON')
+  }
+}
+
+function parameter(request: FastifyRequest, name: string): string {
+  const value = (request.query as Fields)[name] ?? ''
+  const first: unknown = Array.isArray(value) ? value[0] : value
+  return typeof first === 'string' ? first.replaceAll('\0', '') : ''
+}
+
+function whole(value: string): number {
+  if (!/^[+-]?\d{1,15}$/.test(value)) throw new DtmError(`convert to int error: ${value}`)
+  return Number(value)
+}
+
+function limitOf(request: FastifyRequest): number {
+  return Math.min(LIMIT_MAX, Math.max(1, whole(parameter(request, 'limit') || LIMIT)))
+}
+
+function positionOf(request: FastifyRequest): string {
+  const position = parameter(request, 'position')
+  return position === '' ? '' : String(whole(position))
+}
+
+/** DTM counts in seconds. */
+function timeOf(request: FastifyRequest, name: string): number | undefined {
+  const value = parameter(request, name)
+  return value === '' ? undefined : Math.trunc(whole(value) / 1000) * 1000
+}

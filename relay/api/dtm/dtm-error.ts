@@ -1,0 +1,15 @@
+/**
+ * Something that a client of DTM is told with a message: `failure` (409) has been decided otherwise, `ongoing` (425) is
+ * not decided yet, anything else is 500 at DTM, a broken request included.
+ */
+export class DtmError extends Error {
+  readonly kind: 'failure' | 'ongoing' | 'other'
+
+  constructor(message: string, kind: 'failure' | 'ongoing' | 'other' = 'other') {
+    super(message)
+    this.kind = kind
+  }
+}
+
+/** DTM's own word for a gid or a topic that is not there. */
+export const NOT_FOUND = 'storage: NotFound'

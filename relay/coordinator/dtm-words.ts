@@ -1,0 +1,48 @@
+import { errorText } from '../engine/error-text.ts'
+import type { Reason } from '../engine/transaction/transition.ts'
+import type { ClaimedTransaction } from '../store/transaction/transaction-row.ts'
+import { opKey } from './model.ts'
+import { readStoredOptions } from './stored-options.ts'
+import { type OpNote, reasonText } from './work.ts'
+
+/** As much of an answer as DTM's tables hold of a reason. */
+const REASON_CHARACTERS = 1000
+
+/** What is written down about a branch that refused: DTM's clients show people what the branch said. */
+export function dtmRefusal(target: string, status: number, text: string): string {
+  const said = text.trim() === '' ? `answered ${status}` : text.trim().replace(/ FAILURE$/, '')
+  return errorText(`url:${target} return failed: ${said} FAILURE`, REASON_CHARACTERS)
+}
+
+/** Why a transaction was given up, in the words of its dialect. `notes`: what is known of its ops since they were written. */
+export function reasonIn(row: ClaimedTransaction, reason: Reason, notes: ReadonlyMap<string, OpNote>): string {
+  if (row.dialect !== 'dtm') return reasonText(reason)
+  const branch = reason.kind === 'branch-failed' ? reason.branch : ''
+  return dtmReasonText(reason, row, notes.get(opKey({ branch, op: 'action' }))?.error)
+}
+
+/** Who speaks DTM's dialect has said when to call again, and counts on it: doubling, without jitter. */
+export function randomIn(row: ClaimedTransaction, { random }: { random(): number }): number {
+  return row.dialect === 'dtm' ? 1 : random()
+}
+
+/** DTM's words, which its clients compare. */
+function dtmReasonText(
+  reason: Reason,
+  { options }: Pick<ClaimedTransaction, 'options'>,
+  error: string | undefined,
+): string {
+  switch (reason.kind) {
+    case 'asked':
+    case 'forced':
+      return reason.text
+    case 'branch-failed':
+      return error ?? 'fail message lost'
+    case 'retry-limit':
+      return `RetryCount is greater than RetryLimit, RetryLimit: ${reason.limit}`
+    case 'deadline':
+      return `Timeout after ${Number(readStoredOptions(options).dtm?.['timeout_to_fail'] ?? 0)} seconds`
+    case 'rolled-back':
+      return 'the local transaction was rolled back'
+  }
+}
