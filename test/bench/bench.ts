@@ -9,7 +9,7 @@ import { describe, summary } from './report.ts'
 import { type Servers, startServers } from './servers.ts'
 import { killWorkers } from './worker.ts'
 
-const ROUNDS = { full: 4, quick: 3 }
+const ROUNDS = { full: 3, quick: 3 }
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**

@@ -58,6 +58,8 @@ test('paused it answers nothing, resumed it answers what was asked', async () =>
   await using server = await privateNats()
   await using broker = await nats(server.url)
   server.pause()
+  // The signal stops its threads one by one, each when it runs.
+  await sleep(100)
   let isAnswered = false
   const answer = broker.connection.flush().then(() => {
     isAnswered = true

@@ -48,7 +48,7 @@ type Point = 'p50' | 'p99' | 'max'
 
 async function measure(rig: Rig, perSecond: number): Promise<readonly Measurement[]> {
   const { bench } = rig
-  const ms = bench.scale(10_000, perSecond > 100 ? 2000 : 3000)
+  const ms = bench.scale(6000, perSecond > 100 ? 2000 : 3000)
   const samples: Record<Point, number[]> = { p50: [], p99: [], max: [] }
   for (let n = 0; n < bench.rounds; n += 1) {
     await quiet()

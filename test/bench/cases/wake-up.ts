@@ -55,7 +55,7 @@ async function measureAt(
   for (const name of [ON, OFF] as const) await contenders[name](bench.scale(1000, 300))
   const samples = await alternate(
     { [ON]: () => contenders[ON](bench.scale(1500, 400)), [OFF]: () => contenders[OFF](bench.scale(1500, 400)) },
-    bench.scale(9, 5),
+    5,
     (name, value) => bench.progress(`${name}, ${connections} connections: ${Math.round(value)}/s`),
   )
   return read(samples, {
