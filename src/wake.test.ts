@@ -27,6 +27,31 @@ describe('coalesceWake', () => {
     expect(sent).toBe(3)
   })
 
+  test('few calls wait a fifth of the gap, and ten times as long as the last wake-up took, but no more than the gap', async () => {
+    let sent = 0
+    let tookMs = 0
+    const wake = coalesceWake(async () => {
+      sent += 1
+      await new Promise((resolve) => setTimeout(resolve, tookMs))
+    }, 100)
+    for (const [took, gap] of [
+      [0, 20],
+      [5, 50],
+      [30, 100],
+    ] as const) {
+      tookMs = took
+      const before = sent
+      wake()
+      await vi.advanceTimersByTimeAsync(took)
+      wake()
+      await vi.advanceTimersByTimeAsync(gap - 1)
+      expect(sent).toBe(before + 1)
+      await vi.advanceTimersByTimeAsync(2)
+      expect(sent).toBe(before + 2)
+      await vi.advanceTimersByTimeAsync(1000)
+    }
+  })
+
   test('a call while one is under way is not lost, and a failed one is dropped', async () => {
     const answers: ((error?: Error) => void)[] = []
     const wake = coalesceWake(
