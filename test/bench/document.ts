@@ -25,7 +25,7 @@ export function describePerformance(
 function head(machine: readonly string[]): string {
   return `# Performance
 
-Written by \`npm run bench -- --doc\`, on ${new Date().toISOString().slice(0, 10)}. Run it yourself: \`npm run bench -- --quick\` takes about three minutes, starts
+Written by \`npm run bench -- --doc\`, on ${new Date().toISOString().slice(0, 10)}. Run it yourself: \`npm run bench -- --quick\` takes about four minutes, starts
 everything it needs and leaves nothing running.
 
 ## How it is measured

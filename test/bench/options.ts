@@ -17,7 +17,7 @@ export class UsageError extends Error {}
 /** What `--help` prints. */
 export const usage = (cases: readonly Case[]) => `npm run bench -- [options]
 
-  --quick        fewer rounds and less work: about three minutes
+  --quick        fewer rounds and less work: about four minutes
   --only NAMES   only these, separated by commas: ${cases.map(({ name }) => name).join(', ')}
   --json FILE    write the measurements for a program
   --doc          write docs/performance.md (a full run of everything)
