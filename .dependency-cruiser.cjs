@@ -107,7 +107,7 @@ module.exports = {
       comment: 'Embedded in a service, the relay must not read files, variables or arguments.',
       severity: 'error',
       from: {
-        path: `^relay/(${LOOPS}|engine|store|destinations|broker|observe)/|^relay/(index|relay|source|sessions)\\.ts$`,
+        path: `^relay/(${LOOPS}|engine|store|destinations|broker|observe)/|^relay/(index|relay|source|sessions|listeners|http-server)\\.ts$`,
       },
       to: { path: '^relay/(config|commands|main|bin|dev)' },
     },

@@ -1,6 +1,7 @@
 /** The relay for embedding; the daemon `postcommit run` is a thin shell around it. */
 
 export type { DtmOptions } from './api/dtm/dtm-server.ts'
+export type { ApiOptions } from './api/server.ts'
 export type { StreamOptions } from './broker/streams.ts'
 export type { AddressRulesOptions } from './destinations/address-rules.ts'
 export type { BranchAnswer, BranchCall } from './destinations/branch-call.ts'
@@ -9,6 +10,7 @@ export { type Handler, Refuse } from './destinations/handler.ts'
 export type { HttpDestinationOptions } from './destinations/http.ts'
 export type { UrlDestinationOptions } from './destinations/url.ts'
 export type { BackOff, Outcome } from './engine/outcome.ts'
+export type { RelayAddresses } from './listeners.ts'
 export { createMetrics, type Metrics } from './observe/metrics.ts'
 export {
   type CoordinatorOptions,

@@ -3,7 +3,8 @@ import type { NodeConnectionOptions } from '@nats-io/transport-node'
 import pg from 'pg'
 import { type Logger, pino } from 'pino'
 import { isDestinationName, NATS_DESTINATION, PostcommitError } from 'postcommit/protocol'
-import { checkExposure, type DtmOptions, type DtmServer, startDtmServer } from './api/dtm/dtm-server.ts'
+import { checkDtmExposure, type DtmOptions } from './api/dtm/dtm-server.ts'
+import { type ApiOptions, checkApiExposure } from './api/server.ts'
 import type { Broker } from './broker/broker.ts'
 import { Publishing } from './broker/publishing.ts'
 import type { StreamOptions } from './broker/streams.ts'
@@ -13,6 +14,7 @@ import { createHandlerDestination, type Handler } from './destinations/handler.t
 import { createHttpDestination, type HttpDestinationOptions } from './destinations/http.ts'
 import { createNatsDestination } from './destinations/nats.ts'
 import { createUrlDestination, type UrlDestinationOptions } from './destinations/url.ts'
+import { Listeners, type ListenersOptions, type RelayAddresses } from './listeners.ts'
 import { createMetrics, type Metrics } from './observe/metrics.ts'
 import type { SessionConfig } from './sessions.ts'
 import { type Source, type SourceHealth, type SourceOptions, serveSource } from './source.ts'
@@ -66,6 +68,8 @@ export interface RelayOptions {
   readonly handlers?: Readonly<Record<string, Handler>>
   /** Without it no global transactions are coordinated. */
   readonly coordinator?: CoordinatorOptions
+  /** Serves the relay's own API over the transactions of `coordinator`, for `createRelayClient` of other processes. */
+  readonly api?: ApiOptions
   /** Serves the protocol of DTM over the transactions of `coordinator`, to the addresses of its `urls`. It has no authentication. */
   readonly dtm?: DtmOptions
   readonly log?: Logger
@@ -96,8 +100,15 @@ export interface RelayHealth {
 /** A relay: the daemon runs one, a service may embed one. */
 export interface Relay {
   /**
+   * Lets the servers of `api` and `dtm` listen, and says where they do; `start` does so too. What they are asked before
+   * the databases are being served is put off.
+   * @throws `POSTCOMMIT_LISTEN_FAILED`.
+   */
+  listen(): Promise<RelayAddresses>
+  /**
    * Begins to serve; resolves when every source database is being served. It never gives up on a database that is
    * away, so it may wait; `stop` ends the waiting.
+   * @throws `POSTCOMMIT_LISTEN_FAILED`.
    */
   start(): Promise<void>
   /** Finishes what is in flight (at most `drainMs`), gives everything back to the other relays, and ends. */
@@ -144,24 +155,31 @@ export function createRelay(options: RelayOptions): Relay {
   let destinations: ReadonlyMap<string, Destination> = new Map()
   let checks: ReadonlyMap<string, pg.Pool> = new Map()
   const urls = openUrls(options)
-  let dtm: DtmServer | undefined
   let stopped: Promise<void> | undefined
+
+  const served = () => sources.find(({ transactions }) => transactions !== undefined)?.transactions
+  const listeners = openListeners(options, databases, { transactions: served, metrics, log })
 
   async function stop(): Promise<void> {
     publishing?.giveUp()
-    await dtm?.close()
+    listeners?.drain()
     await Promise.all(sources.map((source) => source.stop(options.drainMs ?? DRAIN_MS)))
+    // Whoever waits for the end of a transaction was answered by this.
+    await listeners?.close()
     await Promise.all([...destinations.values()].map((destination) => destination.close()))
     await Promise.all([urls?.close(), ...[...checks.values()].map((pool) => pool.end())])
     await publishing?.broker.close()
   }
 
+  const listen = async () => (await listeners?.listen()) ?? { api: undefined, dtm: undefined }
   return {
     metrics,
     get transactions() {
-      return sources.find(({ transactions }) => transactions !== undefined)?.transactions
+      return served()
     },
+    listen,
     async start() {
+      await listen()
       if (options.nats !== undefined) {
         publishing = new Publishing({ ...options.nats, leaseMs: options.leaseMs ?? LEASE_MS, metrics, log })
       }
@@ -172,7 +190,6 @@ export function createRelay(options: RelayOptions): Relay {
         serveSource({ ...common, source, database, transactions: transactionsOf(options, source, { checks, urls }) }),
       )
       await Promise.all(sources.map(({ ready }) => ready))
-      dtm = await openDtm(options, sources, metrics)
     },
     async refreshMetrics() {
       await Promise.allSettled(sources.map((source) => source.refreshMetrics()))
@@ -211,12 +228,17 @@ function sourceOptions(
 }
 
 function checkCoordinator(
-  { coordinator, dtm }: RelayOptions,
+  { coordinator, api, dtm }: RelayOptions,
   databases: Readonly<Record<string, SessionConfig>>,
 ): void {
-  if (dtm !== undefined) checkExposure(dtm)
-  if (dtm !== undefined && coordinator === undefined) throw invalid('dtm needs coordinator')
-  if (coordinator === undefined) return
+  if (api !== undefined) checkApiExposure(api)
+  if (dtm !== undefined) checkDtmExposure(dtm)
+  const limit = api?.operationsPerSecond ?? 1
+  if (!(limit >= 1)) throw invalid(`api.operationsPerSecond is ${limit}, not at least 1`)
+  if (coordinator === undefined) {
+    if (api === undefined && dtm === undefined) return
+    throw invalid(`${api === undefined ? 'dtm' : 'api'} needs coordinator`)
+  }
   for (const name of [coordinator.database, ...Object.values(coordinator.checks ?? {})]) {
     if (databases[name] === undefined) throw invalid(`coordinator names the database ${name}, which is not there`)
   }
@@ -246,16 +268,15 @@ function openUrls({ coordinator }: RelayOptions): Destination | undefined {
   }
 }
 
-/** Serves DTM's protocol, if it is asked for, unless the relay was stopped while it waited for its database. */
-async function openDtm(
-  { dtm, coordinator }: RelayOptions,
-  sources: readonly Source[],
-  { registry }: Metrics,
-): Promise<DtmServer | undefined> {
-  const transactions = sources.find((source) => source.transactions !== undefined)?.transactions
-  if (dtm === undefined || transactions === undefined) return undefined
-  const rules = readAddressRules(coordinator?.urls ?? { allow: [] })
-  return await startDtmServer(dtm, { ...transactions.parts, tenant: '', addresses: rules, registry })
+function openListeners(
+  { api, dtm, coordinator }: RelayOptions,
+  databases: Readonly<Record<string, SessionConfig>>,
+  parts: Pick<ListenersOptions, 'transactions' | 'metrics' | 'log'>,
+): Listeners | undefined {
+  const database = databases[coordinator?.database ?? '']
+  if (database === undefined || (api === undefined && dtm === undefined)) return undefined
+  const addresses = readAddressRules(coordinator?.urls ?? { allow: [] })
+  return new Listeners({ ...parts, api, dtm, database, addresses })
 }
 
 /** Questions to databases have connections of their own: one may wait for an open transaction. */

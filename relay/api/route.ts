@@ -18,6 +18,8 @@ export interface ApiContext {
   /** Undefined while the relay is not there yet. */
   readonly transactions: () => Performing | undefined
   readonly metrics: Metrics
+  /** Charges a tenant with operations beyond the one that every request is. */
+  readonly charge: (tenant: string, operations: number) => void
   /** Whether the relay is being stopped. */
   readonly isDraining: () => boolean
   /** An error nobody foresaw; the caller is told the id that it is logged under. */

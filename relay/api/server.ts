@@ -3,20 +3,33 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify }
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import { type ErrorCode, PostcommitError } from 'postcommit/protocol'
+import { type Listening, listen } from '../http-server.ts'
+import { isLoopback } from '../loopback.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { ANYBODY, Authenticator, type Caller } from './authenticator.ts'
 import { asUnavailable, forbidden } from './carry-out.ts'
-import { isLoopback } from './loopback.ts'
 import { problemOf, Refused } from './problem.ts'
+import { RateLimit, RateLimited } from './rate-limit.ts'
 import type { ApiContext, Performing, Route } from './route.ts'
 import { v1Routes } from './v1/routes.ts'
 
-/** How the API is served. */
+/** How the API of global transactions is served. */
 export interface ApiOptions {
-  readonly host: string
-  readonly port: number
-  /** `none`: whoever reaches the address may do everything; only on loopback. */
-  readonly auth: 'keys' | 'none'
+  /** Address to listen on, default `127.0.0.1`; another than loopback needs keys. */
+  readonly host?: string
+  /** Default 8484; 0 takes a free one. */
+  readonly port?: number
+  /**
+   * `keys` (default): a request needs an API key, which `postcommit api-key create` makes. `none`: whoever reaches the
+   * address may do everything; only on loopback.
+   */
+  readonly auth?: 'keys' | 'none'
+  /** How many operations a second the keys of one tenant may ask this relay for; without it there is no limit. */
+  readonly operationsPerSecond?: number
+}
+
+/** What the API is served with. */
+export interface ApiSurroundings {
   /** Connections to the database of the transactions, for keys, lists and what people do; the caller ends them. */
   readonly pool: pg.Pool
   /** The transactions of the relay; undefined while they are not there yet. */
@@ -26,55 +39,60 @@ export interface ApiOptions {
 }
 
 /** A running API. */
-export interface Api {
-  readonly url: string
+export interface Api extends Listening {
   /** From now on requests are put off, so that clients go to another relay while this one drains. */
   drain(): void
-  /** Answers what is under way, for a short time, and ends. */
-  close(): Promise<void>
 }
 
-const CLOSE_MS = 2000
+const HOST = '127.0.0.1'
+const PORT = 8484
 /** From the first byte of a request to its last: a slow sender holds a connection and no more. */
 const REQUEST_TIMEOUT_MS = 15_000
 const CONNECTIONS_MAX = 5000
 const RETRY_AFTER_SECONDS = 1
 
 /**
- * Serves the relay's own API under `/v1`, and `/readyz` for load balancers.
- * @throws `POSTCOMMIT_API_EXPOSED` if it were open to the network without keys; `POSTCOMMIT_LISTEN_FAILED`.
+ * Refuses to listen where others than this host could decide over transactions without a key.
+ * @throws `POSTCOMMIT_API_EXPOSED`.
  */
-export async function startApi(options: ApiOptions): Promise<Api> {
-  const { host, port, auth, pool, transactions, metrics, log } = options
-  if (auth === 'none' && !isLoopback(host)) {
-    throw new PostcommitError('POSTCOMMIT_API_EXPOSED', { address: `${host}:${port}` })
-  }
+export function checkApiExposure({ host = HOST, port = PORT, auth = 'keys' }: ApiOptions): void {
+  if (auth === 'keys' || isLoopback(host)) return
+  throw new PostcommitError('POSTCOMMIT_API_EXPOSED', { address: `${host}:${port}` })
+}
+
+/**
+ * Serves the relay's own API under `/v1`, and `/readyz` for load balancers.
+ * @throws `POSTCOMMIT_API_EXPOSED`, `POSTCOMMIT_LISTEN_FAILED`.
+ */
+export async function startApi(options: ApiOptions, surroundings: ApiSurroundings): Promise<Api> {
+  checkApiExposure(options)
+  const { host = HOST, port = PORT, auth = 'keys', operationsPerSecond } = options
+  const { pool, transactions, metrics, log } = surroundings
   let draining = false
   const app = createApp(log)
   app.server.maxConnections = CONNECTIONS_MAX
   const authenticator = new Authenticator(pool)
   const authenticate = (request: FastifyRequest) =>
     auth === 'none' ? anybodyHere(request) : authenticator.authenticate(request.headers.authorization)
-  const common = { pool, transactions, metrics, isDraining: () => draining }
+  const limit = operationsPerSecond === undefined ? undefined : new RateLimit(operationsPerSecond)
+  const charge: ApiContext['charge'] = (tenant, operations) => limit?.charge(tenant, operations)
+  const common = { pool, transactions, metrics, charge, isDraining: () => draining }
 
   app.get('/readyz', async (_, answer) => {
     const status = draining ? 'draining' : transactions() === undefined ? 'not ready' : 'ready'
     return answer.code(status === 'ready' ? 200 : 503).send({ status })
   })
-  for (const route of v1Routes) addRoute(app, route, { authenticate, log, common })
+  for (const route of v1Routes) addRoute(app, route, { authenticate, limit, log, common })
 
-  const url = await listen(app, host, port)
+  const server = await listen(app, 'api', { host, port })
   return {
-    url,
+    url: server.url,
     drain() {
       draining = true
     },
-    async close() {
+    close() {
       draining = true
-      const closed = app.close()
-      const timer = setTimeout(() => app.server.closeAllConnections(), CLOSE_MS)
-      await closed
-      clearTimeout(timer)
+      return server.close()
     },
   }
 }
@@ -111,6 +129,7 @@ const VERB = /^(\/v1\/[^?]*?)(?::|%3[Aa])([A-Za-z]+)(?=$|\?)/
 
 interface Surroundings {
   readonly authenticate: (request: FastifyRequest) => Promise<Caller | undefined> | Caller
+  readonly limit: RateLimit | undefined
   readonly log: Logger
   readonly common: Omit<ApiContext, 'onUnknownError'>
 }
@@ -119,7 +138,7 @@ interface Surroundings {
 const NOBODY: Caller = { tenant: '', actor: '', scopes: new Set() }
 const callers = new WeakMap<FastifyRequest, Caller>()
 
-function addRoute(app: FastifyInstance, route: Route, { authenticate, log, common }: Surroundings): void {
+function addRoute(app: FastifyInstance, route: Route, { authenticate, limit, log, common }: Surroundings): void {
   const { method, path, bodyBytesMax, scope } = route
   const { apiRequests, apiSeconds } = common.metrics
   app.route({
@@ -135,6 +154,7 @@ function addRoute(app: FastifyInstance, route: Route, { authenticate, log, commo
       })
       if (caller === undefined) throw new PostcommitError('POSTCOMMIT_UNAUTHENTICATED')
       if (scope !== 'operation' && !caller.scopes.has(scope)) throw forbidden(scope)
+      limit?.enter(caller.tenant)
       callers.set(request, caller)
     },
     onResponse: async (_, answer) => {
@@ -206,6 +226,7 @@ function sendProblem(answer: FastifyReply, requestId: string, error: PostcommitE
   const code = problem.code as ErrorCode
   if (problem.status === 401) answer.header('www-authenticate', 'Bearer')
   if (problem.status === 503) answer.header('retry-after', String(RETRY_AFTER_SECONDS))
+  if (error instanceof RateLimited) answer.header('retry-after', String(Math.ceil(error.retryAfterMs / 1000)))
   // What is left of a body that is too long would be read as the next request.
   if (code === 'POSTCOMMIT_REQUEST_TOO_LARGE') answer.header('connection', 'close')
   answer.code(problem.status).type('application/problem+json').send(JSON.stringify(problem))
@@ -218,15 +239,4 @@ function sendProblem(answer: FastifyReply, requestId: string, error: PostcommitE
 function anybodyHere({ headers: { host = '' } }: FastifyRequest): Caller {
   if (isLoopback(host.replace(/:\d+$/, ''))) return ANYBODY
   throw new PostcommitError('POSTCOMMIT_FORBIDDEN', { reason: 'without keys only requests to a loopback address are' })
-}
-
-async function listen(app: FastifyInstance, host: string, port: number): Promise<string> {
-  try {
-    return await app.listen({ host, port })
-  } catch (error) {
-    await app.close()
-    const taken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
-    const reason = taken ? 'another program listens there' : error instanceof Error ? error.message : String(error)
-    throw new PostcommitError('POSTCOMMIT_LISTEN_FAILED', { address: `${host}:${port}`, reason }, { cause: error })
-  }
 }

@@ -2,19 +2,19 @@ import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import { PostcommitError } from 'postcommit/protocol'
 import type { RelayConfig } from '../config/schema.ts'
+import type { RelayAddresses } from '../listeners.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { type HealthServer, startHealthServer } from '../observe/server.ts'
 import { preflight } from '../preflight.ts'
 import { createRelay, type Relay } from '../relay.ts'
-import { serveApi } from './api-server.ts'
 import { relayOptions } from './relay-options.ts'
 import { withClient } from './sources.ts'
 
-/** A relay with its health server and its API, as `run` and `dev` run one. */
+/** A relay with its health server, as `run` and `dev` run one. */
 export interface Daemon {
   readonly relay: Relay
   readonly healthUrl: string | undefined
-  readonly apiUrl: string | undefined
+  readonly addresses: RelayAddresses
   /** Drains and ends; resolves to whether it did so in time. */
   stop(): Promise<boolean>
 }
@@ -26,7 +26,7 @@ const STOP_GRACE_MS = 5000
 export const DEFAULT_NAME = `${hostname()}:${process.pid}`
 
 /**
- * Starts a relay, its health server and its API. A database that is away is waited for, as it would be later; one that only a
+ * Starts a relay and its health server. A database that is away is waited for, as it would be later; one that only a
  * person can mend is refused at once.
  *
  * @throws `POSTCOMMIT_LISTEN_FAILED`, and what `requireTrustworthy` throws and repeating does not mend.
@@ -36,7 +36,10 @@ export async function startDaemon(config: RelayConfig, cwd: string, log: Logger)
   const relay = createRelay({ name: DEFAULT_NAME, ...relayOptions(config, cwd), log, metrics })
   await Promise.all(Object.entries(config.databases).map(([source, { url }]) => refuseHopeless(source, url, log)))
   const server = config.http.enabled ? await serveHealth(config, relay, log) : undefined
-  const api = await serveApi(config, relay, log)
+  const addresses = await relay.listen().catch(async (error: unknown) => {
+    await Promise.all([server?.close(), relay.stop()])
+    throw error
+  })
   const started = relay.start().then(
     () => log.info('every source is being served'),
     () => undefined,
@@ -44,13 +47,11 @@ export async function startDaemon(config: RelayConfig, cwd: string, log: Logger)
   return {
     relay,
     healthUrl: server?.url,
-    apiUrl: api?.url,
+    addresses,
     async stop() {
       server?.drain()
-      api?.drain()
-      // Whoever waits for the end of a transaction is answered by this, before the connections close.
       const inTime = await endsWithin(config.drainMs + STOP_GRACE_MS, relay.stop())
-      await Promise.all([server?.close(), api?.close()])
+      await server?.close()
       if (inTime) await started
       return inTime
     },

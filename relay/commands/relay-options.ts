@@ -37,7 +37,7 @@ export function relayOptions(config: RelayConfig, cwd: string): Omit<RelayOption
     }),
     publishesInFlight: nats.publishesInFlight,
     destinations: Object.fromEntries(destinations),
-    ...coordinatorOptions(config.coordinator),
+    ...coordinatorOptions(config),
     leaseMs,
     claimLeaseMs,
     retentionMs,
@@ -45,12 +45,20 @@ export function relayOptions(config: RelayConfig, cwd: string): Omit<RelayOption
   }
 }
 
-function coordinatorOptions(config: RelayConfig['coordinator']): Pick<RelayOptions, 'coordinator'> {
-  const { database, checks, checkAfterMs, deadlineMs, allowUrls, allowPorts, alertUrl, alertEveryAttempts } = config
+function coordinatorOptions({ coordinator, api, dtm }: RelayConfig): Pick<RelayOptions, 'coordinator' | 'api' | 'dtm'> {
+  const { database, checks, checkAfterMs, deadlineMs, allowUrls, allowPorts, alertUrl, alertEveryAttempts } =
+    coordinator
   if (database === undefined) return {}
   const urls = allowUrls.length > 0 && { urls: { allow: allowUrls, ports: allowPorts } }
   const alerts = alertUrl !== undefined && { alerts: { url: alertUrl, everyAttempts: alertEveryAttempts } }
-  return { coordinator: { database, checks, checkAfterMs, deadlineMs, ...urls, ...alerts } }
+  const { operationsPerSecond, host, port, auth } = api
+  const { enabled, ...dtmOptions } = dtm
+  const limit = operationsPerSecond !== undefined && { operationsPerSecond }
+  return {
+    coordinator: { database, checks, checkAfterMs, deadlineMs, ...urls, ...alerts },
+    ...(api.enabled && { api: { host, port, auth, ...limit } }),
+    ...(enabled && { dtm: dtmOptions }),
+  }
 }
 
 /** What the NATS client takes. It ignores what an address says of user and TLS, so that is read out here. */

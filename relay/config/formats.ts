@@ -1,8 +1,4 @@
-/** Hosts whose traffic never leaves this machine. */
-export function isLoopback(host: string): boolean {
-  const bare = host.replace(/^\[|\]$/g, '').toLowerCase()
-  return bare === '' || bare === 'localhost' || bare === '::1' || /^127(\.\d{1,3}){3}$/.test(bare) || bare[0] === '/'
-}
+import { isLoopback } from '../loopback.ts'
 
 /** Why a text is not the address of a PostgreSQL database, or undefined. The reason never quotes the text. */
 export function postgresUrlProblem(text: string): string | undefined {
@@ -16,7 +12,8 @@ export function postgresUrlProblem(text: string): string | undefined {
 export function remotePlaintextHost(text: string): string | undefined {
   const url = parseUrl(text)
   const host = url?.searchParams.get('host') ?? decodeURIComponent(url?.hostname ?? '')
-  if (url === undefined || isLoopback(host)) return undefined
+  // None, or the folder of a socket: pg stays on this machine.
+  if (url === undefined || host === '' || host.startsWith('/') || isLoopback(host)) return undefined
   const mode = url.searchParams.get('sslmode')
   const ssl = url.searchParams.get('ssl')
   const encrypted = mode === null ? ssl === 'true' || ssl === '1' : mode !== 'disable'

@@ -181,6 +181,15 @@ describe('problems', () => {
       { destinations: { stock: { url: 'http://x', backOffBaseMs: 10, backOffCapMs: 9 } } },
       'must not be less than backOffBaseMs, 10',
     ],
+    [
+      { dtm: { enabled: true } },
+      'dtm.enabled (postcommit.json): needs coordinator.database, which holds what its clients hand in',
+    ],
+    [{ dtm: { enabled: true } }, 'coordinator.allowUrls: clients of DTM hand in the addresses of their services'],
+    [
+      { dtm: { enabled: true, host: '10.0.0.1' } },
+      'dtm.host (postcommit.json): listening beyond this host needs dtm.allowExposed',
+    ],
     [[], 'postcommit.json does not hold an object'],
   ])('%j', (file, problem) => {
     expect(problemsOf(file)).toContain(problem)

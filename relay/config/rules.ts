@@ -1,4 +1,5 @@
-import { isLoopback, remotePlaintextHost } from './formats.ts'
+import { isLoopback } from '../loopback.ts'
+import { remotePlaintextHost } from './formats.ts'
 import type { RelayConfig } from './schema.ts'
 
 /** What is wrong, and where. */
@@ -16,6 +17,7 @@ export function crossFieldProblems(config: RelayConfig): readonly ConfigProblem[
     ...coordinator(config),
     ...http(config),
     ...api(config),
+    ...dtm(config),
   ]
 }
 
@@ -103,5 +105,25 @@ function* api({ api, coordinator }: RelayConfig): Generator<ConfigProblem> {
   yield {
     path: ['api', 'auth'],
     message: 'listening beyond this host needs keys, so that not everybody on the network may decide over transactions',
+  }
+}
+
+function* dtm({ dtm, coordinator }: RelayConfig): Generator<ConfigProblem> {
+  if (!dtm.enabled) return
+  if (coordinator.database === undefined) {
+    yield { path: ['dtm', 'enabled'], message: 'needs coordinator.database, which holds what its clients hand in' }
+  }
+  if (coordinator.allowUrls.length === 0) {
+    yield {
+      path: ['coordinator', 'allowUrls'],
+      message: 'clients of DTM hand in the addresses of their services: list the hosts or networks that may be called',
+    }
+  }
+  if (!dtm.allowExposed && !isLoopback(dtm.host)) {
+    yield {
+      path: ['dtm', 'host'],
+      message:
+        'listening beyond this host needs dtm.allowExposed, because DTM has no authentication: a network or a proxy has to keep others out',
+    }
   }
 }

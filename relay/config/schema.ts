@@ -153,6 +153,32 @@ const Api = z.strictObject({
     .enum(['keys', 'none'])
     .default('keys')
     .describe('`keys`: a request needs an API key (`postcommit api-key create`). `none`: only on loopback.'),
+  operationsPerSecond: whole(1, 1_000_000)
+    .optional()
+    .describe('How many operations a second the keys of one tenant may ask each relay for. Without it: no limit.'),
+})
+
+const Dtm = z.strictObject({
+  enabled: z
+    .boolean()
+    .default(false)
+    .describe('Whether the HTTP protocol of DTM is served, so that its clients need not change (docs/dtm.md).'),
+  host: z
+    .string()
+    .min(1)
+    .default('127.0.0.1')
+    .describe('Address to listen on; another than loopback needs `allowExposed`.'),
+  port: whole(0, 65535)
+    .default(36789)
+    .describe('Port to listen on, default that of DTM; 0 takes a free one and logs it.'),
+  strict: z
+    .boolean()
+    .default(true)
+    .describe('Where DTM is less careful than this relay, its clients get the care of this relay.'),
+  allowExposed: z
+    .boolean()
+    .default(false)
+    .describe('Listens beyond this host although DTM has no authentication: a network or a proxy keeps others out.'),
 })
 
 const Log = z.strictObject({
@@ -202,6 +228,7 @@ export const RelayConfig = z.strictObject({
     .describe('How long a stopping relay waits for what is under way.'),
   http: Http.prefault({}).describe('Health and metrics.'),
   api: Api.prefault({}).describe('The API of global transactions.'),
+  dtm: Dtm.prefault({}).describe('The protocol of DTM.'),
   log: Log.prefault({}).describe('The log on standard output.'),
 })
 

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
-import { PostcommitError } from 'postcommit/protocol'
+import { type FastifyRequest, fastify } from 'fastify'
 import type { Registry } from 'prom-client'
+import { type ListenAddress, type Listening, listen } from '../http-server.ts'
 import { watchEventLoop } from './event-loop.ts'
 
 /** What the health server tells about, without asking any server itself. */
@@ -16,9 +16,7 @@ export interface ObservedHealth {
 }
 
 /** How to serve health and metrics. */
-export interface HealthServerOptions {
-  readonly host: string
-  readonly port: number
+export interface HealthServerOptions extends ListenAddress {
   /** Demanded as bearer token by everything that tells more than yes or no. */
   readonly token?: string | undefined
   readonly health: () => ObservedHealth
@@ -28,11 +26,9 @@ export interface HealthServerOptions {
 }
 
 /** A running server. */
-export interface HealthServer {
-  readonly url: string
+export interface HealthServer extends Listening {
   /** From now on /readyz says no, so that nothing new is sent here while the relay drains. */
   drain(): void
-  close(): Promise<void>
 }
 
 /** A source that has not been read for longer is not being served. */
@@ -48,7 +44,7 @@ const REFRESH_WAIT_MS = 3000
  * @throws `POSTCOMMIT_LISTEN_FAILED`.
  */
 export async function startHealthServer(options: HealthServerOptions): Promise<HealthServer> {
-  const { host, port, health, registry } = options
+  const { health, registry } = options
   const app = fastify({ logger: false, forceCloseConnections: true, bodyLimit: 1024, requestTimeout: 10_000 })
   const loop = watchEventLoop()
   const refresh = oneAtATime(options.refresh)
@@ -76,27 +72,16 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
     return reply.type(registry.contentType).send(await registry.metrics())
   })
 
-  const url = await listen(app, host, port)
+  const server = await listen(app, 'http', options)
   return {
-    url,
+    ...server,
     drain() {
       draining = true
     },
     async close() {
       loop.stop()
-      await app.close()
+      await server.close()
     },
-  }
-}
-
-async function listen(app: FastifyInstance, host: string, port: number): Promise<string> {
-  try {
-    return await app.listen({ host, port })
-  } catch (error) {
-    await app.close()
-    const taken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
-    const reason = taken ? 'another program listens there' : error instanceof Error ? error.message : String(error)
-    throw new PostcommitError('POSTCOMMIT_LISTEN_FAILED', { address: `${host}:${port}`, reason }, { cause: error })
   }
 }
 

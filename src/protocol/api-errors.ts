@@ -40,6 +40,11 @@ export const API_ERRORS = {
     action: 'Send it again, with the same gid; it may have been recorded.',
     retryable: true,
   },
+  POSTCOMMIT_RATE_LIMITED: {
+    message: 'the tenant of this key asks for more than {limit} operations a second',
+    action: 'Send it again after what retry-after says; nothing was carried out. The limit is api.operationsPerSecond.',
+    retryable: true,
+  },
   POSTCOMMIT_INTERNAL: {
     message: 'the relay failed in a way that it does not know',
     action: 'Look for the request id {requestId} in its log, and report it.',

@@ -157,7 +157,7 @@ export const ERRORS = {
   },
   POSTCOMMIT_LISTEN_FAILED: {
     message: 'cannot listen on {address}: {reason}',
-    action: 'Set http.host and http.port; port 0 takes a free one.',
+    action: 'Set {server}.host and {server}.port; port 0 takes a free one.',
     retryable: false,
   },
   POSTCOMMIT_SERVER_NOT_FOUND: {

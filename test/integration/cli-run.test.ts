@@ -45,7 +45,7 @@ async function startRelay(args: readonly string[] = [], env: Record<string, stri
 }
 
 async function healthUrl(program: Program): Promise<string> {
-  const [, url = ''] = await program.waitForLine(/"url":"(http:[^"]+)".*serving health/)
+  const [, url = ''] = await program.waitForLine(/"url":"(http:[^"]+)".*serving health/, { timeoutMs: 30_000 })
   return url
 }
 
@@ -134,6 +134,32 @@ describe('postcommit run', () => {
     const { port } = receiver.address() as AddressInfo
     const result = await runCli(['run', '--http-port', String(port)], { env: { DATABASE_URL: db.url } })
     expect(result).toMatchObject({ code: 1, stderr: expect.stringContaining('another program listens there') })
+  })
+
+  test('with a coordinator it serves its API and, where that is switched on, the protocol of DTM', async () => {
+    await using relay = await startRelay(
+      ['--coordinator-database', 'main', '--api-port', '0', '--dtm-enabled', 'true', '--dtm-port', '0'],
+      { POSTCOMMIT_COORDINATOR_ALLOW_URLS: '127.0.0.1' },
+    )
+    const [, apiUrl = ''] = await relay.waitForLine(/"url":"(http:[^"]+)".*serving the API/, { timeoutMs: 30_000 })
+    const [, dtmUrl = ''] = await relay.waitForLine(/"url":"(http:[^"]+)".*serving the protocol of DTM/)
+    await ready(apiUrl)
+    const answer = await fetch(`${dtmUrl}/api/dtmsvr/newGid`)
+    expect(await answer.json()).toMatchObject({ dtm_result: 'SUCCESS' })
+    expect(await relay.kill('SIGTERM')).toEqual({ code: 0, signal: null })
+  })
+
+  test.each(['http', 'api', 'dtm'])('a port of %s that is taken is said with the keys to set', async (server) => {
+    const { port } = receiver.address() as AddressInfo
+    const ports = Object.entries({ http: 0, api: 0, dtm: 0, [server]: port })
+    const flags = ports.flatMap(([name, of]) => [`--${name}-port`, String(of)])
+    const coordinator = ['--coordinator-database', 'main', '--coordinator-allow-urls', '127.0.0.1']
+    const result = await runCli(['run', ...flags, ...coordinator, '--dtm-enabled', 'true'], {
+      env: { DATABASE_URL: db.url },
+    })
+    expect(result.code).toBe(1)
+    expect(result.stderr).toContain(`cannot listen on 127.0.0.1:${port}: another program listens there`)
+    expect(result.stderr).toContain(`Set ${server}.host and ${server}.port`)
   })
 
   test('no password reaches the log', async () => {

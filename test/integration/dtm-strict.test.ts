@@ -294,7 +294,7 @@ describe('a relay with dtm', () => {
       createRelay({
         db: db.url,
         coordinator: { database: 'main' },
-        dtm: { listen: { host: '0.0.0.0', port: 0 }, ...dtm },
+        dtm: { host: '0.0.0.0', port: 0, ...dtm },
       })
     expect(() => open({})).toThrow(expect.objectContaining({ code: 'POSTCOMMIT_DTM_EXPOSED' }) as Error)
     expect(() => open({ allowExposed: true })).not.toThrow()
@@ -304,15 +304,20 @@ describe('a relay with dtm', () => {
   test('serves its clients, and has no way to let time pass', async () => {
     // Of its own: a relay buries those that show no sign of life.
     await using own = await database()
-    const port = 20_000 + (process.pid % 10_000)
     const served = createRelay({
       db: own.url,
       coordinator: { database: 'main', urls: LOOPBACK },
-      dtm: { listen: { port } },
+      dtm: { port: 0 },
     })
-    await served.start()
     try {
-      relay = { ...strict, pool: own.pool, url: `http://127.0.0.1:${port}/api/dtmsvr` }
+      const { dtm: url } = await served.listen()
+      expect((await fetch(`${url}/api/dtmsvr/version`)).status).toBe(200)
+      // It listens before it has read its database.
+      expect(await (await fetch(`${url}/api/dtmsvr/query?gid=G`)).json()).toEqual({
+        message: expect.stringContaining('the relay is being started') as string,
+      })
+      await served.start()
+      relay = { ...strict, pool: own.pool, url: `${url}/api/dtmsvr` }
       const gid = newGid()
       await submit(sagaRequest(busi, gid))
       expect(await dtm.status(gid)).toBe('succeed')

@@ -60,7 +60,7 @@ export async function testApi(
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 4 })
   pool.on('error', () => undefined)
   const transactions = () => relay.transactions
-  const api = await startApi({ host: '127.0.0.1', port: 0, auth: 'keys', pool, transactions, metrics, log, ...given })
+  const api = await startApi({ port: 0, ...given }, { pool, transactions, metrics, log })
 
   const key: TestApi['key'] = async ({ scopes = SCOPES, tenant = '', expiresInMs } = {}) => {
     const { id, digest, text } = drawApiKey()

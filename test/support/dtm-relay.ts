@@ -50,7 +50,7 @@ export async function dtmRelay(url: string, options: DtmRelayOptions = {}): Prom
     ...(alertUrl !== undefined && { alerts: { url: alertUrl, everyAttempts: 3 } }),
   })
   const app = openDtmApp(dtm, {
-    ...transactions.parts,
+    transactions: () => transactions,
     tenant: '',
     addresses: readAddressRules(LOOPBACK),
     registry: metrics.registry,

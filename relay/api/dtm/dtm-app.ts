@@ -11,10 +11,16 @@ import { newGid } from './new-gid.ts'
 import { type Fields, readFields, readGid, readStrings, readTransRequest } from './trans-request.ts'
 
 /** What DTM's routes lead to. */
-export interface DtmAppOptions {
+export interface DtmServed {
   readonly transactions: DtmTransactions
   readonly story: DtmStory
   readonly topics: DtmTopics
+}
+
+/** How DTM's routes are made. */
+export interface DtmAppOptions {
+  /** Undefined while there are no transactions: the relay is being started or stopped. */
+  readonly served: () => DtmServed | undefined
   readonly registry: Registry
   /** Off: where DTM is less careful, so is this. */
   readonly strict: boolean
@@ -30,7 +36,8 @@ const LIMIT_MAX = 1000
 
 /** DTM's HTTP interface, not listening yet. It has no authentication, as DTM has none. */
 export function createDtmApp(options: DtmAppOptions): FastifyInstance {
-  const { transactions, story, topics, registry, strict } = options
+  const { registry, strict } = options
+  const served = () => present(options.served())
   const app = fastify({
     logger: false,
     forceCloseConnections: true,
@@ -51,13 +58,13 @@ export function createDtmApp(options: DtmAppOptions): FastifyInstance {
 
   get('/version', () => ({ version: `v${RELAY_VERSION}` }))
   get('/newGid', () => ({ gid: newGid(), dtm_result: 'SUCCESS' }))
-  post('/prepare', (request) => transactions.prepare(trans(request)))
-  post('/submit', (request) => transactions.submit(trans(request)))
-  post('/abort', (request) => transactions.abort(trans(request)))
-  post('/forceStop', (request) => transactions.forceStop(gidOf(request)))
-  post('/resetNextCronTime', (request) => transactions.resetNextCronTime(gidOf(request)))
+  post('/prepare', (request) => served().transactions.prepare(trans(request)))
+  post('/submit', (request) => served().transactions.submit(trans(request)))
+  post('/abort', (request) => served().transactions.abort(trans(request)))
+  post('/forceStop', (request) => served().transactions.forceStop(gidOf(request)))
+  post('/resetNextCronTime', (request) => served().transactions.resetNextCronTime(gidOf(request)))
   for (const path of ['/registerBranch', '/registerXaBranch', '/registerTccBranch']) {
-    post(path, (request) => transactions.registerBranch(readStrings(jsonOf(request))))
+    post(path, (request) => served().transactions.registerBranch(readStrings(jsonOf(request))))
   }
   post('/prepareWorkflow', () => {
     throw new DtmError("trans type 'workflow' is not served here")
@@ -65,10 +72,10 @@ export function createDtmApp(options: DtmAppOptions): FastifyInstance {
   get('/query', (request) => {
     const gid = parameter(request, 'gid')
     if (gid === '') throw new DtmError('no gid specified')
-    return story.query(gid)
+    return served().story.query(gid)
   })
   get('/all', (request) =>
-    story.page({
+    served().story.page({
       gid: parameter(request, 'gid'),
       position: positionOf(request),
       limit: limitOf(request),
@@ -79,22 +86,27 @@ export function createDtmApp(options: DtmAppOptions): FastifyInstance {
     }),
   )
   get('/resetCronTime', (request) =>
-    transactions.resetCronTime(whole(parameter(request, 'timeout') || RESET_AFTER), limitOf(request)),
+    served().transactions.resetCronTime(whole(parameter(request, 'timeout') || RESET_AFTER), limitOf(request)),
   )
   get('/subscribe', (request) =>
-    topics.subscribe(parameter(request, 'topic'), parameter(request, 'url'), parameter(request, 'remark')),
+    served().topics.subscribe(parameter(request, 'topic'), parameter(request, 'url'), parameter(request, 'remark')),
   )
-  get('/unsubscribe', (request) => topics.unsubscribe(parameter(request, 'topic'), parameter(request, 'url')))
+  get('/unsubscribe', (request) => served().topics.unsubscribe(parameter(request, 'topic'), parameter(request, 'url')))
   app.delete(
     `${PREFIX}/topic/:topicName`,
-    wrapped((request) => topics.delete(String(readFields(request.params)['topicName']))),
+    wrapped((request) => served().topics.delete(String(readFields(request.params)['topicName']))),
   )
-  get('/queryKV', (request) => topics.query(parameter(request, 'cat'), parameter(request, 'key')))
-  get('/scanKV', (request) => topics.scan(parameter(request, 'cat'), positionOf(request), limitOf(request)))
+  get('/queryKV', (request) => served().topics.query(parameter(request, 'cat'), parameter(request, 'key')))
+  get('/scanKV', (request) => served().topics.scan(parameter(request, 'cat'), positionOf(request), limitOf(request)))
   app.get('/api/metrics', async (_, reply) => reply.type(registry.contentType).send(await registry.metrics()))
   app.all('/api/ping', () => ({ msg: 'pong' }))
-  app.post('/api/json-rpc', (request) => answerJsonRpc(request.body, { transactions, strict }))
+  app.post('/api/json-rpc', (request) => answerJsonRpc(request.body, { served, strict }))
   return app
+}
+
+function present(served: DtmServed | undefined): DtmServed {
+  if (served === undefined) throw new DtmError('the relay is being started or stopped; try again')
+  return served
 }
 
 function wrapped(handler: Handler) {

@@ -5,7 +5,8 @@ import { type Fields, readFields, readStrings, readTransRequest } from './trans-
 
 /** What DTM's JSON-RPC leads to. */
 export interface JsonRpcOptions {
-  readonly transactions: DtmTransactions
+  /** @throws DtmError while there are none. */
+  readonly served: () => { readonly transactions: DtmTransactions }
   readonly strict: boolean
 }
 
@@ -42,15 +43,15 @@ export async function answerJsonRpc(body: unknown, options: JsonRpcOptions): Pro
 }
 
 function methodsOf({
-  transactions,
+  served,
   strict,
 }: JsonRpcOptions): Readonly<Record<string, (params: unknown) => Promise<unknown>>> {
   const trans = (params: unknown) => readTransRequest(params, strict)
   return {
     newGid: async () => ({ gid: newGid() }),
-    prepare: async (params) => await transactions.prepare(trans(params)),
-    submit: async (params) => await transactions.submit(trans(params)),
-    abort: async (params) => await transactions.abort(trans(params)),
-    registerBranch: async (params) => await transactions.registerBranch(readStrings(params)),
+    prepare: async (params) => await served().transactions.prepare(trans(params)),
+    submit: async (params) => await served().transactions.submit(trans(params)),
+    abort: async (params) => await served().transactions.abort(trans(params)),
+    registerBranch: async (params) => await served().transactions.registerBranch(readStrings(params)),
   }
 }

@@ -1,44 +1,60 @@
+import type { FastifyInstance } from 'fastify'
 import { PostcommitError } from 'postcommit/protocol'
 import type { Registry } from 'prom-client'
-import { isLoopback } from '../loopback.ts'
-import { createDtmApp } from './dtm-app.ts'
+import { type Listening, listen } from '../../http-server.ts'
+import { isLoopback } from '../../loopback.ts'
+import { createDtmApp, type DtmServed } from './dtm-app.ts'
 import { DtmStory } from './dtm-story.ts'
 import { DtmTopics } from './dtm-topics.ts'
 import { DtmTransactions, type DtmTransactionsOptions } from './dtm-transactions.ts'
 
 /** How DTM's protocol is served. */
 export interface DtmOptions {
-  /** Where to listen, default DTM's port on this host only. */
-  readonly listen?: { readonly host?: string; readonly port?: number }
+  /** Address to listen on, default `127.0.0.1`. */
+  readonly host?: string
+  /** Default DTM's own, 36789; 0 takes a free one. */
+  readonly port?: number
   /** Default true: where DTM is less careful than this relay, its clients get this relay's care. */
   readonly strict?: boolean
   /** DTM has no authentication: listening beyond this host has to be wanted. */
   readonly allowExposed?: boolean
 }
 
+/** What DTM's operations are carried out with, as far as it is not there from the beginning. */
+type DtmParts = Pick<DtmTransactionsOptions, 'client' | 'intake' | 'coordinator'>
+
 /** What DTM's protocol is served with. */
-export interface DtmSurroundings extends Omit<DtmTransactionsOptions, 'strict'> {
+export interface DtmSurroundings extends Omit<DtmTransactionsOptions, 'strict' | keyof DtmParts> {
+  /** The transactions of the relay; undefined while they are not there yet, or not any more. */
+  readonly transactions: () => { readonly parts: DtmParts } | undefined
   readonly registry: Registry
 }
 
-/** A running server. */
-export interface DtmServer {
-  readonly url: string
-  close(): Promise<void>
-}
-
 /** Where DTM listens. */
-const DTM_PORT = 36789
+const PORT = 36789
 const HOST = '127.0.0.1'
 
 /** DTM's routes over the transactions of a relay, not listening yet. */
-export function openDtmApp(options: DtmOptions, surroundings: DtmSurroundings) {
-  const { strict = true } = options
-  const { client, tenant, addresses, registry } = surroundings
+export function openDtmApp({ strict = true }: DtmOptions, surroundings: DtmSurroundings): FastifyInstance {
+  const { tenant, addresses, registry, transactions } = surroundings
+  let known: { readonly parts: DtmParts; readonly served: DtmServed } | undefined
   return createDtmApp({
-    transactions: new DtmTransactions({ ...surroundings, strict }),
-    story: new DtmStory(client, tenant),
-    topics: new DtmTopics(client, tenant, addresses),
+    served() {
+      const parts = transactions()?.parts
+      if (parts === undefined) return undefined
+      if (known?.parts !== parts) {
+        const { client } = parts
+        known = {
+          parts,
+          served: {
+            transactions: new DtmTransactions({ ...parts, tenant, addresses, strict }),
+            story: new DtmStory(client, tenant),
+            topics: new DtmTopics(client, tenant, addresses),
+          },
+        }
+      }
+      return known.served
+    },
     registry,
     strict,
   })
@@ -48,8 +64,7 @@ export function openDtmApp(options: DtmOptions, surroundings: DtmSurroundings) {
  * Refuses to listen where others than this host could hand in transactions, unless that is wanted.
  * @throws `POSTCOMMIT_DTM_EXPOSED`.
  */
-export function checkExposure({ listen = {}, allowExposed = false }: DtmOptions): void {
-  const host = listen.host ?? HOST
+export function checkDtmExposure({ host = HOST, allowExposed = false }: DtmOptions): void {
   if (!isLoopback(host) && !allowExposed) throw new PostcommitError('POSTCOMMIT_DTM_EXPOSED', { address: host })
 }
 
@@ -57,16 +72,8 @@ export function checkExposure({ listen = {}, allowExposed = false }: DtmOptions)
  * Serves DTM's protocol.
  * @throws `POSTCOMMIT_DTM_EXPOSED`, `POSTCOMMIT_LISTEN_FAILED`.
  */
-export async function startDtmServer(options: DtmOptions, surroundings: DtmSurroundings): Promise<DtmServer> {
-  checkExposure(options)
-  const { host = HOST, port = DTM_PORT } = options.listen ?? {}
-  const app = openDtmApp(options, surroundings)
-  try {
-    const url = await app.listen({ host, port })
-    return { url, close: () => app.close() }
-  } catch (error) {
-    await app.close()
-    const reason = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
-    throw new PostcommitError('POSTCOMMIT_LISTEN_FAILED', { address: `${host}:${port}`, reason }, { cause: error })
-  }
+export async function startDtmServer(options: DtmOptions, surroundings: DtmSurroundings): Promise<Listening> {
+  checkDtmExposure(options)
+  const { host = HOST, port = PORT } = options
+  return await listen(openDtmApp(options, surroundings), 'dtm', { host, port })
 }

@@ -19,7 +19,9 @@ export const batchRoute: Route = {
   bodyBytesMax: LIMITS.batchBytes,
   answers: { 200: { description: 'An answer for each operation, refusals among them.', schema: BatchAnswers } },
   async handle(call: Call, context: ApiContext): Promise<Reply> {
-    const results = await carryOutAll(parseBatch(call.text), call, context)
+    const operations = parseBatch(call.text)
+    context.charge(call.caller.tenant, operations.length - 1)
+    const results = await carryOutAll(operations, call, context)
     return { status: 200, json: JSON.stringify({ results }) }
   },
 }

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
-import { isLoopback } from '../../config/formats.ts'
 import type { RelayConfig } from '../../config/schema.ts'
+import { isLoopback } from '../../loopback.ts'
 import { reasonOf } from '../sources.ts'
 import { type Check, checksAbout } from './check.ts'
 

@@ -1,0 +1,107 @@
+import pg from 'pg'
+import type { Logger } from 'pino'
+import { type DtmOptions, startDtmServer } from './api/dtm/dtm-server.ts'
+import { type Api, type ApiOptions, startApi } from './api/server.ts'
+import type { AddressRules } from './destinations/address-rules.ts'
+import type { Listening } from './http-server.ts'
+import type { Metrics } from './observe/metrics.ts'
+import type { SessionConfig } from './sessions.ts'
+import type { ServedTransactions } from './transactions.ts'
+
+/** Where a relay can be asked; undefined: it was not told to serve that. */
+export interface RelayAddresses {
+  /** Of the relay's own API, for `createRelayClient`. */
+  readonly api: string | undefined
+  /** Of DTM's protocol; its clients append `/api/dtmsvr`. */
+  readonly dtm: string | undefined
+}
+
+/** What the servers of a relay work with. */
+export interface ListenersOptions {
+  readonly api: ApiOptions | undefined
+  readonly dtm: DtmOptions | undefined
+  /** The database of the transactions. */
+  readonly database: SessionConfig
+  readonly addresses: AddressRules
+  /** Undefined while they are not there yet. */
+  readonly transactions: () => ServedTransactions | undefined
+  readonly metrics: Metrics
+  readonly log: Logger
+}
+
+const CONNECTIONS_MAX = 4
+const CONNECT_TIMEOUT_MS = 5000
+const STATEMENT_TIMEOUT_MS = 30_000
+
+/** The servers by which a relay is asked about global transactions. They listen before there is a database. */
+export class Listeners {
+  readonly #options: ListenersOptions
+  #opened: Promise<RelayAddresses> | undefined
+  #api: Api | undefined
+  #dtm: Listening | undefined
+  #pool: pg.Pool | undefined
+  #isDraining = false
+
+  constructor(options: ListenersOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Lets them listen; again: says where they do.
+   * @throws `POSTCOMMIT_LISTEN_FAILED`.
+   */
+  listen(): Promise<RelayAddresses> {
+    this.#opened ??= this.#listen()
+    return this.#opened
+  }
+
+  /** From now on what comes is put off. */
+  drain(): void {
+    this.#isDraining = true
+    this.#api?.drain()
+  }
+
+  /** Answers what is under way, for a short time, and ends. */
+  async close(): Promise<void> {
+    await this.#opened?.catch(() => undefined)
+    await Promise.all([this.#api?.close(), this.#dtm?.close()])
+    await this.#pool?.end()
+    this.#pool = undefined
+  }
+
+  async #listen(): Promise<RelayAddresses> {
+    const { api, dtm, addresses, transactions, metrics, log } = this.#options
+    try {
+      if (api !== undefined) {
+        this.#pool = this.#openPool()
+        this.#api = await startApi(api, { pool: this.#pool, transactions, metrics, log })
+        log.info({ url: this.#api.url, auth: api.auth ?? 'keys' }, 'serving the API')
+      }
+      if (dtm !== undefined) {
+        const { registry } = metrics
+        const present = () => (this.#isDraining ? undefined : transactions())
+        this.#dtm = await startDtmServer(dtm, { transactions: present, tenant: '', addresses, registry })
+        log.info({ url: this.#dtm.url, strict: dtm.strict ?? true }, 'serving the protocol of DTM')
+      }
+    } catch (error) {
+      await Promise.all([this.#api?.close(), this.#dtm?.close()])
+      throw error
+    }
+    return { api: this.#api?.url, dtm: this.#dtm?.url }
+  }
+
+  /** For what the API reads and what people do: connections of its own, so that a slow list takes none from the transactions. */
+  #openPool(): pg.Pool {
+    const { database, log } = this.#options
+    const pool = new pg.Pool({
+      ...database,
+      max: CONNECTIONS_MAX,
+      application_name: 'postcommit api',
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: STATEMENT_TIMEOUT_MS,
+    })
+    pool.on('error', (error) => log.warn({ error: error.message }, 'an idle connection was lost'))
+    pool.on('connect', (client) => client.on('error', () => undefined))
+    return pool
+  }
+}
