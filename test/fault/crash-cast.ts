@@ -70,35 +70,17 @@ export async function crashCast(): Promise<CrashCast> {
   }
   const serviceFile = join(programs, 'mortal-service.js')
   const startService = () => serving(serviceFile, [shop.url, `${ports.service}`, ...ports.relays.map(at)])
-  const [firstService, ...firstRelays] = await Promise.all([startService(), ...ports.relays.map(startRelay)])
+  const [firstService, relays] = await Promise.all([
+    startService(),
+    keepAlive(ports.relays.map((port) => () => startRelay(port))),
+  ])
   const told: string[] = []
   let service = firstService
-  const relays = [...firstRelays]
-  const deaths: ProgramExit[] = []
-  const restarts = new Map<number, Promise<void>>()
-  let ended = false
-  const keepAlive = async (index: 0 | 1): Promise<void> => {
-    for (;;) {
-      const exit = await relays[index]?.exit
-      if (ended || exit === undefined) return
-      deaths.push(exit)
-      const restarted = startRelay(ports.relays[index])
-      restarts.set(
-        index,
-        restarted.then(() => undefined),
-      )
-      relays[index] = await restarted
-    }
-  }
-  const kept = Promise.all([keepAlive(0), keepAlive(1)])
   const hear = () => told.push(...service.lines.flatMap((line) => /^committed (.*)$/.exec(line)?.[1] ?? []))
 
   return {
     service: () => service,
-    async relays() {
-      await Promise.all(restarts.values())
-      return [...relays]
-    },
+    relays: relays.all,
     failFirst(is) {
       failsFirst = is
     },
@@ -107,20 +89,52 @@ export async function crashCast(): Promise<CrashCast> {
       hear()
       service = await startService()
     },
-    deaths,
+    deaths: relays.deaths,
     async balance(label, timeoutMs) {
-      await Promise.all(restarts.values())
+      await relays.all()
       await eventually(async () => expectZero(await unfinished(relayDb)), { timeoutMs, everyMs: 50 }).catch(() => 0)
       hear()
       return count(label, { shop, store, told, undecided: await unfinished(relayDb) })
     },
     async end() {
-      await Promise.all(restarts.values())
-      ended = true
-      await Promise.all([service, ...relays].map((program) => program.kill()))
-      await kept
+      await Promise.all([service.kill(), relays.end()])
       await stock[Symbol.asyncDispose]()
       await Promise.all([shop.drop(), store.drop(), relayDb.drop()])
+    },
+  }
+}
+
+/** Programs that are started again whenever they have died. */
+interface KeptAlive {
+  readonly deaths: readonly ProgramExit[]
+  /** The programs, when those that have died are back. */
+  readonly all: () => Promise<readonly Program[]>
+  readonly end: () => Promise<void>
+}
+
+async function keepAlive(starts: readonly (() => Promise<Program>)[]): Promise<KeptAlive> {
+  const deaths: ProgramExit[] = []
+  const current = starts.map((start) => start())
+  let ended = false
+  const keep = async (start: () => Promise<Program>, index: number): Promise<void> => {
+    while (!ended) {
+      const exit = await (await current[index])?.exit
+      if (ended || exit === undefined) return
+      deaths.push(exit)
+      current[index] = start()
+    }
+  }
+  await Promise.all(current)
+  const kept = Promise.all(starts.map(keep))
+  const all = () => Promise.all(current)
+  return {
+    deaths,
+    all,
+    async end() {
+      const last = await all()
+      ended = true
+      await Promise.all(last.map((program) => program.kill()))
+      await kept
     },
   }
 }
