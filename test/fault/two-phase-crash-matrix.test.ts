@@ -29,8 +29,6 @@ const CASES: Readonly<Record<TwoPhaseLabel, Case>> = {
 
 /** How often each label is visited; `npm run test:crash-matrix` visits it twenty times. */
 const RUNS = Number(process.env['POSTCOMMIT_CRASH_RUNS'] ?? 2)
-const ORDERS = 24
-const ORDERS_MAX = 1_000_000
 const SETTLE_MS = 60_000
 const RUN_MS = 30_000
 const DISARMED = 'consumer.before_commit:throw'
@@ -77,7 +75,7 @@ async function killService(label: TwoPhaseLabel, run: number, pass: number, at: 
   const service = cast.service()
   service.send(`arm ${at}:kill:${pass}`)
   // Until then: while both relays are starting no commit gets as far as most labels.
-  service.send(`place ${label}-${run} ${ORDERS_MAX}`)
+  service.send(`place ${label}-${run}`)
   expect(await service.exit).toEqual({ code: null, signal: 'SIGKILL' })
   await cast.restartService()
 }
@@ -87,12 +85,13 @@ async function killRelays(label: TwoPhaseLabel, how: Case, run: number, pass: nu
   const armed = await cast.relays()
   const before = cast.deaths.length
   for (const relay of armed) relay.send(`arm ${label}:kill:${how.serviceDiesAt === undefined ? pass : 1}`)
-  if (how.serviceDiesAt === undefined) cast.service().send(`place ${label}-${run} ${ORDERS}`)
+  if (how.serviceDiesAt === undefined) cast.service().send(`place ${label}-${run}`)
   else await killService(label, run, pass, how.serviceDiesAt)
   await eventually(() => expect(cast.deaths.length).toBeGreaterThan(before), { timeoutMs: RUN_MS })
   for (const relay of armed) relay.send(`arm ${DISARMED}`)
   if (how.serviceDiesAt === undefined) {
-    await cast.service().waitForLine(new RegExp(`^placed ${label}-${run}$`), { timeoutMs: RUN_MS })
+    cast.service().send('stop')
+    await cast.service().waitForLine(new RegExp(`^stopped ${label}-${run}$`), { timeoutMs: RUN_MS })
   }
   const died = cast.deaths.slice(before)
   for (const exit of died) expect(exit).toEqual({ code: null, signal: 'SIGKILL' })
