@@ -1,6 +1,7 @@
 import type { Committed, Duplicated } from './committed.ts'
 import { digestMessages } from './digest.ts'
 import { drawGid } from './gid.ts'
+import { nameAborted } from './live-transaction.ts'
 import { draftMessages, type MessageDraft, type MessageSchemas } from './message.ts'
 import { compileOptions, type OutboxOptions, parseBackQuery } from './options.ts'
 import { outboxRoute } from './outbox-route.ts'
@@ -105,17 +106,17 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
     let done: { readonly value: T } | undefined
     try {
       await database.transaction(
-        async (tx, run) => {
+        async (tx, run, _, finish) => {
           const first = await attempt.claim(run)
           const { draft, collect } = draftMessages(options.messages, { payloadBytesMax })
           const value = await (first ? work(tx, draft) : repeatWork(gid, () => work(tx, draft)))
           const messages = await collect()
           if (!first) throw new Repetition(await isSameAsBefore(run, gid, digestMessages(messages)))
-          await attempt.write(run, messages)
+          await attempt.write(run, messages, finish)
           done = { value }
           failpoint('sdk.before_commit')
         },
-        { isolationLevel },
+        { isolationLevel, xidFirst: route.xidFirst },
       )
     } catch (error) {
       if (error instanceof Repetition) return error.answer(gid)
@@ -123,7 +124,7 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
       const stands = lost && (await attempt.resolve(error.cause))
       if (!stands) {
         attempt.rolledBack()
-        if (!(error instanceof CommitFailure)) throw error
+        if (!(error instanceof CommitFailure)) throw done === undefined ? error : nameAborted(gid, error)
         throw new PostcommitError('POSTCOMMIT_COMMIT_ROLLED_BACK', { gid }, { gid, cause: error.cause })
       }
     }

@@ -65,6 +65,7 @@ export function messageRoute(options: MessageRouteOptions): CommitRoute {
 
   return {
     wake: () => undefined,
+    xidFirst: false,
     attempt(gid, chosen) {
       let xid: string | undefined
       let announced = false
