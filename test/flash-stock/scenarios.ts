@@ -80,10 +80,11 @@ export async function admissions(setting: Setting & { readonly redisUrl: string 
   await redis.client.set(`{${tag}}:stock:1`, stock)
   const env = { sale: { REDIS_URL: redisUrl, TAG: tag } }
   const connections = Math.min(requests, 1000)
-  return await play('admitted by Redis, then a message', setting, {
+  return await play('admitted by Redis, then a message; warmed up', setting, {
     sale: 'admitting-sale',
     env,
     rush: { connections },
+    warmUp: { requests, connections },
     transactions: stock,
   })
 }
@@ -98,6 +99,8 @@ export async function openRedis(url: string) {
 
 interface Play extends Pick<MarketOptions, 'sale' | 'env' | 'through'> {
   readonly rush?: { readonly connections?: number; readonly overMs?: number }
+  /** Buyers who come before, for something that is not sold here. */
+  readonly warmUp?: { readonly requests: number; readonly connections: number }
   /** How many transactions there have to be in the end, at least; default as many as requests, none for locks. */
   readonly transactions?: number
 }
@@ -105,11 +108,12 @@ interface Play extends Pick<MarketOptions, 'sale' | 'env' | 'through'> {
 async function play(
   run: string,
   { folder, postgresUrl, requests, stock = STOCK }: Setting,
-  { rush: how = {}, transactions, ...market }: Play,
+  { rush: how = {}, warmUp, transactions, ...market }: Play,
   meanwhile: (market: Market) => Promise<void> = async () => undefined,
 ): Promise<Line> {
   const name = run.replaceAll(/\W+/g, '-')
   await using open = await openMarket({ folder: join(folder, name), postgresUrl, stock: [stock], ...market })
+  if (warmUp !== undefined) await rush(open.url, { ...warmUp, goodsId: 2 })
   const [told] = await Promise.all([rush(open.url, { requests, ...how }), meanwhile(open)])
   const least = transactions ?? (market.sale === 'lock-sale' ? 0 : requests)
   const isEnded = await untilEnded(open, least, ENDED_TIMEOUT_MS)
