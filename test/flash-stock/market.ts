@@ -43,7 +43,6 @@ export interface Market {
 }
 
 const PROGRAMS = fileURLToPath(new URL('./programs/', import.meta.url))
-const TRANSLATES = import.meta.resolve('tsx')
 const END_GRACE_MS = 3000
 
 /** Makes the databases and starts the programs. */
@@ -94,12 +93,13 @@ async function cast(
 ) {
   // It lets a program end with whoever started it.
   const preload = join(await compilePrograms(), 'preload.js')
+  const programs = await compilePrograms(PROGRAMS)
   const service = (file: string, more: Environment) =>
     createProgram({
       name: file,
-      file: join(PROGRAMS, `${file}.ts`),
+      file: join(programs, `${file}.js`),
       preload,
-      env: { NODE_OPTIONS: `--import ${TRANSLATES}`, ...more },
+      env: more,
       ready: /^ready/,
       logFile: join(folder, `${file}.log`),
     })
