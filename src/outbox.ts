@@ -31,7 +31,8 @@ export interface Outbox<Tx, Schemas extends MessageSchemas = MessageSchemas> {
    *
    * Resolves: the rows and the messages are committed, and the messages will be delivered. Rejects: nothing was
    * written and nothing will be sent, except with `POSTCOMMIT_COMMIT_UNKNOWN`. What `work` throws is rethrown as it
-   * is, after a rollback.
+   * is, after a rollback. Over pg the transaction begins with the first statement of `work`, and costs nothing if there
+   * is none.
    *
    * @throws `POSTCOMMIT_TX_ABORTED`, `POSTCOMMIT_COMMIT_ROLLED_BACK`, `POSTCOMMIT_COMMIT_UNKNOWN`,
    * `POSTCOMMIT_INVALID_GID`, `POSTCOMMIT_GID_CONFLICT`, `POSTCOMMIT_GID_ALREADY_COMMITTED`,
