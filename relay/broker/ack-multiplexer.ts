@@ -1,7 +1,8 @@
-import { createInbox, headers, type Msg, type NatsConnection } from '@nats-io/transport-node'
-import { type PublishVerdict, readPublishAck } from '../engine/publish-ack.ts'
+import { createInbox, type Msg, type NatsConnection } from '@nats-io/transport-node'
+import { PublishAckReader, type PublishVerdict } from '../engine/publish-ack.ts'
 import type { BrokerMessage } from './broker-message.ts'
 import { encodeHeaders } from './encode-headers.ts'
+import { openPublishFrame } from './publish-frame.ts'
 
 /** Publishes with acknowledgements over one subscription. */
 export interface AckMultiplexer {
@@ -30,11 +31,10 @@ export function createAckMultiplexer(
   timeoutMs: number,
 ): AckMultiplexer {
   const inbox = createInbox(inboxPrefix)
-  const slots = new Map<string, Slot>()
+  const slots = new Map<number, Slot>()
+  const publishFrame = openPublishFrame(nc)
+  const reader = new PublishAckReader()
   let next = 0
-  // The client asks for the encoded headers within `publish`, and for nothing else of them.
-  let encoded: Uint8Array = new Uint8Array()
-  const envelope = Object.assign(headers(), { encode: () => encoded })
 
   const subscription = nc.subscribe(`${inbox}.*`, { callback: (_error, message) => receive(message) })
   // Slots are in the order of sending, so the sweep ends at the first that is young enough.
@@ -50,27 +50,24 @@ export function createAckMultiplexer(
   )
   sweep.unref()
 
-  function take(id: string): Slot | undefined {
+  function take(id: number): Slot | undefined {
     const slot = slots.get(id)
     slots.delete(id)
     return slot
   }
 
   function receive(message: Msg): void {
-    const slot = take(message.subject.slice(inbox.length + 1))
-    slot?.settle(readPublishAck(message.headers?.code ?? 0, message.string()))
+    const slot = take(Number(message.subject.slice(inbox.length + 1)))
+    slot?.settle(reader.read(message.headers?.code ?? 0, message.string()))
   }
 
   return {
     publish(message, settle) {
       next += 1
-      const id = next.toString(36)
+      const id = next
       slots.set(id, { settle, sentAt: performance.now() })
       try {
-        const { subject, content } = message
-        encoded = encodeHeaders(message)
-        const data = typeof content === 'string' ? Buffer.from(content) : content
-        nc.publish(subject, data, { headers: envelope, reply: `${inbox}.${id}` })
+        publishFrame(message.subject, `${inbox}.${id}`, encodeHeaders(message), message.content)
       } catch (error) {
         take(id)?.settle(refusal(error))
       }

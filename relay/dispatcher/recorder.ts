@@ -104,7 +104,7 @@ export class Recorder {
     for (const { id, destination, settlement } of batch) {
       const ageMs = ages.get(id)
       if (ageMs === undefined || settlement.event !== 'confirmed') continue
-      metrics.commitToConfirm.observe({ source, destination }, ageMs / 1000)
+      metrics.commitToConfirm.labels({ source, destination }).observe(ageMs / 1000)
     }
     const fenced = batch.length - ages.size
     if (fenced > 0) {

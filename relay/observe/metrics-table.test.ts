@@ -24,12 +24,13 @@ test('the alerts name metrics that exist', () => {
 
 async function table(): Promise<string> {
   const { registry } = createMetrics()
+  const types = new Map((await registry.getMetricsAsJSON()).map(({ name, type }) => [name, String(type)]))
   const rows = registry
     .getMetricsAsArray()
     .filter(({ name }) => name.startsWith('postcommit_'))
     .map((metric) => {
       const labels = 'labelNames' in metric && Array.isArray(metric.labelNames) ? metric.labelNames : []
-      return [`\`${metric.name}\``, metric.constructor.name.toLowerCase(), labels.join(', '), metric.help]
+      return [`\`${metric.name}\``, types.get(metric.name), labels.join(', '), metric.help]
     })
   const head = ['Metric', 'Type', 'Labels', 'Meaning']
   const cells = [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`)

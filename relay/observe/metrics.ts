@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { LatencyHistogram } from './latency-histogram.ts'
 
 /**
  * Everything the relay counts. Names and labels are public contract (`docs/operations.md` lists them, a test
@@ -10,7 +11,7 @@ export interface Metrics {
   readonly parked: Counter<'source'>
   readonly duplicates: Counter<'source'>
   readonly attempts: Counter<'source' | 'destination' | 'outcome'>
-  readonly commitToConfirm: Histogram<'source' | 'destination'>
+  readonly commitToConfirm: LatencyHistogram<'source' | 'destination'>
   readonly breaker: Gauge<'source' | 'destination'>
   readonly backlog: Gauge<'source' | 'destination'>
   readonly oldestAge: Gauge<'source' | 'destination'>
@@ -82,7 +83,7 @@ function delivering(registry: Registry) {
       labelNames: ['source', 'destination', 'outcome'] as const,
       registers,
     }),
-    commitToConfirm: new Histogram({
+    commitToConfirm: new LatencyHistogram({
       name: 'postcommit_commit_to_confirm_seconds',
       help: 'From the insert in the business transaction to the confirmation, by the clock of the database.',
       labelNames: ['source', 'destination'] as const,

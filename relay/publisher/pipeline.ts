@@ -27,8 +27,9 @@ export interface PipelineEvents {
 
 interface Batch {
   readonly parked: ParkedMessage[]
-  /** What was acknowledged last. */
-  acked: { readonly row: LogRow; readonly verdict: Acked } | undefined
+  /** What was acknowledged last, and how. */
+  ackedRow: LogRow | undefined
+  ack: Acked | undefined
   left: number
   readonly settle: (batch: SettledBatch) => void
 }
@@ -38,6 +39,8 @@ type Acked = Extract<PublishVerdict, { kind: 'acked' }>
 interface Entry {
   readonly row: LogRow
   readonly batch: Batch
+  /** The next message of its key, which waits for this one. */
+  follower: Entry | undefined
 }
 
 interface Outage {
@@ -49,6 +52,7 @@ interface Outage {
 
 const PROBE_FIRST_MS = 50
 const PROBE_CAP_MS = 2000
+const SENT_KEPT_MAX = 500
 
 /**
  * Publishes batches of the log, many messages at once and one at a time per key.
@@ -68,8 +72,8 @@ export class Pipeline {
   /** May be sent now, in the order of ids. */
   #ready: Entry[] = []
   #readyAt = 0
-  /** Behind a message of their key that is ready or in flight. */
-  readonly #chains = new Map<string, Entry[]>()
+  /** For each key that has a message ready or in flight the last one that waits behind it, or itself. */
+  readonly #last = new Map<string, Entry>()
   #inFlight = 0
   #outage: Outage | undefined
   #blocked: Set<string>
@@ -95,9 +99,9 @@ export class Pipeline {
   /** Takes a batch; resolves once every row of it is acknowledged or parked. Never rejects. */
   feed(rows: readonly LogRow[]): Promise<SettledBatch> {
     return new Promise((resolve) => {
-      const batch: Batch = { parked: [], acked: undefined, left: rows.length, settle: resolve }
+      const batch: Batch = { parked: [], ackedRow: undefined, ack: undefined, left: rows.length, settle: resolve }
       if (rows.length === 0) resolve(settledOf(batch))
-      for (const row of rows) this.#enqueue({ row, batch })
+      for (const row of rows) this.#enqueue({ row, batch, follower: undefined })
       this.#pump()
     })
   }
@@ -113,12 +117,10 @@ export class Pipeline {
     if (key === null) this.#ready.push(entry)
     else if (this.#blocked.has(key)) this.#park(entry, 'an earlier message of this key is set aside')
     else {
-      const chain = this.#chains.get(key)
-      if (chain !== undefined) chain.push(entry)
-      else {
-        this.#chains.set(key, [])
-        this.#ready.push(entry)
-      }
+      const last = this.#last.get(key)
+      if (last === undefined) this.#ready.push(entry)
+      else last.follower = entry
+      this.#last.set(key, entry)
     }
   }
 
@@ -128,7 +130,8 @@ export class Pipeline {
       this.#readyAt += 1
       if (entry !== undefined) this.#send(entry)
     }
-    if (this.#readyAt > 4096 || this.#readyAt === this.#ready.length) {
+    // What has been sent must not stay reachable for long: every young collection would copy it.
+    if (this.#readyAt > SENT_KEPT_MAX || (this.#readyAt > 0 && this.#readyAt === this.#ready.length)) {
       this.#ready = this.#ready.slice(this.#readyAt)
       this.#readyAt = 0
     }
@@ -175,10 +178,12 @@ export class Pipeline {
     if (this.#outage !== undefined && this.#inFlight === 0) this.#probeLater(this.#outage)
   }
 
-  #acked({ row, batch }: Entry, verdict: Acked): void {
-    batch.acked = { row, verdict }
+  #acked(entry: Entry, verdict: Acked): void {
+    const { row, batch } = entry
+    batch.ackedRow = row
+    batch.ack = verdict
     this.#events.acked(row, verdict.duplicate)
-    this.#release(row.key)
+    if (row.key !== null) this.#release(entry, row.key)
     this.#recover()
     this.#leave(batch)
   }
@@ -198,9 +203,10 @@ export class Pipeline {
     this.#park(entry, error)
     const { key } = entry.row
     if (key === null) return
-    const followers = this.#chains.get(key) ?? []
-    this.#chains.delete(key)
-    for (const follower of followers) this.#park(follower, 'an earlier message of this key is set aside')
+    this.#last.delete(key)
+    for (let { follower } = entry; follower !== undefined; follower = follower.follower) {
+      this.#park(follower, 'an earlier message of this key is set aside')
+    }
   }
 
   #park({ row, batch }: Entry, error: string): void {
@@ -210,11 +216,12 @@ export class Pipeline {
     this.#leave(batch)
   }
 
-  #release(key: string | null): void {
-    if (key === null) return
-    const next = this.#chains.get(key)?.shift()
-    if (next === undefined) this.#chains.delete(key)
-    else this.#ready.push(next)
+  #release(entry: Entry, key: string): void {
+    const { follower } = entry
+    if (follower === undefined) this.#last.delete(key)
+    else this.#ready.push(follower)
+    // A long-lived key would otherwise keep all its messages from the young collection, the handed-on ones too.
+    entry.follower = undefined
   }
 
   #leave(batch: Batch): void {
@@ -253,9 +260,8 @@ export class Pipeline {
   }
 }
 
-function settledOf({ parked, acked }: Batch): SettledBatch {
-  if (acked === undefined) return { parked, ack: undefined }
-  const { row, verdict } = acked
-  const { stream, sequence } = verdict
-  return { parked, ack: { stream, sequence, messageId: messageId(row.gid, row.branch) } }
+function settledOf({ parked, ackedRow, ack }: Batch): SettledBatch {
+  if (ackedRow === undefined || ack === undefined) return { parked, ack: undefined }
+  const { stream, sequence } = ack
+  return { parked, ack: { stream, sequence, messageId: messageId(ackedRow.gid, ackedRow.branch) } }
 }

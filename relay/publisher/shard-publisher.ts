@@ -25,9 +25,13 @@ export interface ShardPublisherOptions {
   readonly onRead: () => void
 }
 
-/** A batch that has been read and fed to the pipeline, and is not saved yet. */
+/**
+ * A batch that has been read and fed to the pipeline, and is not saved yet. Its rows are the pipeline's: held here as well
+ * until the last of them is settled, they would be copied by the young collections in between.
+ */
 interface Outstanding {
-  readonly batch: ReadBatch
+  readonly position: ReadBatch['position']
+  readonly messages: number
   /** Where the id sequence stood when it was read. */
   readonly sequence: bigint | undefined
   readonly settled: Promise<SettledBatch>
@@ -36,7 +40,7 @@ interface Outstanding {
 
 /** What has been acknowledged since the last save. */
 interface Unsaved {
-  readonly batch: ReadBatch
+  readonly position: ReadBatch['position']
   readonly sequence: bigint | undefined
   readonly ack: SettledBatch['ack']
   readonly messages: number
@@ -68,6 +72,8 @@ export class ShardPublisher {
   #unsaved: Unsaved | undefined
   /** The save that is under way, while the next batch is being read. */
   #saving: Promise<void> = Promise.resolve()
+  /** Acknowledged, and not in the metrics yet. */
+  #uncounted = { published: 0, duplicates: 0 }
   #stopping = false
   #clockOffsetMs: number | undefined
   #pauseMs: number
@@ -119,6 +125,7 @@ export class ShardPublisher {
     } finally {
       clearTimeout(this.#unsaved?.timer)
       pipeline.stop()
+      this.#count()
       metrics.leaseHeld.set(owned, 0)
     }
   }
@@ -141,7 +148,9 @@ export class ShardPublisher {
   #handOn(pipeline: Pipeline, batch: ReadBatch): void {
     failpoint('publisher.before_publish')
     const { sequence } = this.#reader
-    const entry: Outstanding = { batch, sequence, settled: pipeline.feed(batch.rows), result: undefined }
+    const { rows, position } = batch
+    const settled = pipeline.feed(rows)
+    const entry: Outstanding = { position, messages: rows.length, sequence, settled, result: undefined }
     void entry.settled.then((result) => {
       entry.result = result
     })
@@ -150,10 +159,10 @@ export class ShardPublisher {
   }
 
   /** Waits for a call or the poll. Saves now and then, so that the lower bound of the ids rises without messages too. */
-  async #idle(batch: ReadBatch): Promise<void> {
+  async #idle({ position }: ReadBatch): Promise<void> {
     await this.#saving
     const isStale = this.#unsaved === undefined && performance.now() - this.#savedAt > IDLE_SAVE_MS
-    if (isStale) await this.#save(batch, [], undefined, this.#reader.sequence)
+    if (isStale) await this.#save(position, [], undefined, this.#reader.sequence)
     await this.#signal.wait(this.#pauseMs)
     this.#pauseMs = Math.min(this.#options.pollMs.max, this.#pauseMs * 2)
   }
@@ -178,6 +187,7 @@ export class ShardPublisher {
     const firstOpen = this.#outstanding.findIndex(({ result }) => result === undefined)
     const settled = this.#outstanding.splice(0, firstOpen === -1 ? this.#outstanding.length : firstOpen)
     const last = settled.at(-1) ?? oldest
+    this.#count()
     // Ends this loop if a save was refused, and lets no more than one wait.
     await this.#saving
     const parked = settled.flatMap(({ result }) => result?.parked ?? [])
@@ -187,13 +197,13 @@ export class ShardPublisher {
     return true
   }
 
-  #remember({ batch, sequence, result }: Outstanding, settled: readonly Outstanding[]): void {
+  #remember({ position, sequence, result }: Outstanding, settled: readonly Outstanding[]): void {
     const before = this.#unsaved
     this.#unsaved = {
-      batch,
+      position,
       sequence,
       ack: result?.ack ?? before?.ack,
-      messages: settled.reduce((sum, { batch: { rows } }) => sum + rows.length, before?.messages ?? 0),
+      messages: settled.reduce((sum, { messages }) => sum + messages, before?.messages ?? 0),
       // A timer, because the loop may be waiting for the broker: however long that is away, no more is repeated.
       timer: before?.timer ?? setTimeout(() => this.#saveUnsaved(), UNSAVED_MS),
     }
@@ -202,16 +212,16 @@ export class ShardPublisher {
   /** Hands the save to the connection, with what is to be set aside. */
   #saveUnsaved(parked: SettledBatch['parked'] = []): void {
     if (this.#unsaved === undefined) return
-    const { batch, ack, sequence, timer } = this.#unsaved
+    const { position, ack, sequence, timer } = this.#unsaved
     clearTimeout(timer)
     this.#unsaved = undefined
-    this.#saving = this.#saving.then(() => this.#save(batch, parked, ack, sequence))
+    this.#saving = this.#saving.then(() => this.#save(position, parked, ack, sequence))
     // Heard of by whoever waits for it; until then nobody has to.
     this.#saving.catch(() => undefined)
   }
 
   async #save(
-    { position }: ReadBatch,
+    position: ReadBatch['position'],
     parked: SettledBatch['parked'],
     ack: SettledBatch['ack'],
     sequence: bigint | undefined,
@@ -223,6 +233,15 @@ export class ShardPublisher {
     this.#savedAt = performance.now()
     // The sequence was read before this xid was drawn: a lower bound for whatever comes after it.
     if (sequence !== undefined) this.#reader.mark(sequence, xid)
+  }
+
+  /** Adds to the counters what was acknowledged since: one call of theirs takes as long as all else about a message. */
+  #count(): void {
+    const { metrics, source } = this.#options
+    const { published, duplicates } = this.#uncounted
+    this.#uncounted = { published: 0, duplicates: 0 }
+    if (published > 0) metrics.published.inc({ source }, published)
+    if (duplicates > 0) metrics.duplicates.inc({ source }, duplicates)
   }
 
   async #refreshBlockedKeys(pipeline: Pipeline): Promise<boolean> {
@@ -240,15 +259,13 @@ export class ShardPublisher {
 
   #events(): PipelineEvents {
     const { metrics, source, log, shard } = this.#options
-    const published = metrics.published.labels({ source })
-    const duplicates = metrics.duplicates.labels({ source })
     const parked = metrics.parked.labels({ source })
     const seconds = metrics.commitToConfirm.labels({ source, destination: NATS_DESTINATION })
     return {
       acked: ({ createdMs }: LogRow, duplicate: boolean) => {
         failpoint('publisher.mid_window')
-        published.inc()
-        if (duplicate) duplicates.inc()
+        this.#uncounted.published += 1
+        if (duplicate) this.#uncounted.duplicates += 1
         if (this.#clockOffsetMs === undefined) return
         seconds.observe(Math.max(0, performance.now() + this.#clockOffsetMs - Number(createdMs)) / 1000)
       },
@@ -256,7 +273,10 @@ export class ShardPublisher {
         parked.inc()
         log.warn({ source, gid, branch, topic, error }, 'message set aside')
       },
-      outage: (error) => log.warn({ source, shard: shard.shard, error }, 'broker outage: publishing is paused'),
+      outage: (error) => {
+        this.#count()
+        log.warn({ source, shard: shard.shard, error }, 'broker outage: publishing is paused')
+      },
       recovered: () => log.info({ source, shard: shard.shard }, 'broker is back: publishing goes on'),
     }
   }
