@@ -1,7 +1,7 @@
 import pg from 'pg'
 import type { Logger } from 'pino'
-import { type DtmOptions, startDtmServer } from './api/dtm/dtm-server.ts'
-import { type Api, type ApiOptions, startApi } from './api/server.ts'
+import type { DtmOptions } from './api/dtm/dtm-server.ts'
+import type { Api, ApiOptions } from './api/server.ts'
 import type { AddressRules } from './destinations/address-rules.ts'
 import type { Listening } from './http-server.ts'
 import type { Metrics } from './observe/metrics.ts'
@@ -72,12 +72,15 @@ export class Listeners {
   async #listen(): Promise<RelayAddresses> {
     const { api, dtm, addresses, transactions, metrics, log } = this.#options
     try {
+      // Loaded here, so that a relay that serves neither does not have them in memory.
       if (api !== undefined) {
+        const { startApi } = await import('./api/server.ts')
         this.#pool = this.#openPool()
         this.#api = await startApi(api, { pool: this.#pool, transactions, metrics, log })
         log.info({ url: this.#api.url, auth: api.auth ?? 'keys' }, 'serving the API')
       }
       if (dtm !== undefined) {
+        const { startDtmServer } = await import('./api/dtm/dtm-server.ts')
         const { registry } = metrics
         const present = () => (this.#isDraining ? undefined : transactions())
         this.#dtm = await startDtmServer(dtm, { transactions: present, tenant: '', addresses, registry })

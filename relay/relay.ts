@@ -3,22 +3,24 @@ import type { NodeConnectionOptions } from '@nats-io/transport-node'
 import pg from 'pg'
 import { type Logger, pino } from 'pino'
 import { isDestinationName, NATS_DESTINATION, PostcommitError } from 'postcommit/protocol'
-import { checkDtmExposure, type DtmOptions } from './api/dtm/dtm-server.ts'
-import { type ApiOptions, checkApiExposure } from './api/server.ts'
+import type { DtmOptions } from './api/dtm/dtm-server.ts'
+import { checkDtmExposure } from './api/dtm/exposure.ts'
+import { checkApiExposure } from './api/exposure.ts'
+import type { ApiOptions } from './api/server.ts'
 import type { Broker } from './broker/broker.ts'
 import { Publishing } from './broker/publishing.ts'
 import type { StreamOptions } from './broker/streams.ts'
 import { readAddressRules } from './destinations/address-rules.ts'
 import type { Destination } from './destinations/destination.ts'
 import { createHandlerDestination, type Handler } from './destinations/handler.ts'
-import { createHttpDestination, type HttpDestinationOptions } from './destinations/http.ts'
+import type { createHttpDestination, HttpDestinationOptions } from './destinations/http.ts'
 import { createNatsDestination } from './destinations/nats.ts'
-import { createUrlDestination, type UrlDestinationOptions } from './destinations/url.ts'
+import type { createUrlDestination, UrlDestinationOptions } from './destinations/url.ts'
 import { Listeners, type ListenersOptions, type RelayAddresses } from './listeners.ts'
 import { createMetrics, type Metrics } from './observe/metrics.ts'
 import type { SessionConfig } from './sessions.ts'
 import { type Source, type SourceHealth, type SourceOptions, serveSource } from './source.ts'
-import type { Transactions, TransactionsOptions } from './transactions.ts'
+import type { serveTransactions, Transactions, TransactionsOptions } from './transactions.ts'
 import { RELAY_VERSION } from './version.ts'
 
 /** A source database: a connection string, pg's options, or a Pool whose options are used (not its connections). */
@@ -154,7 +156,7 @@ export function createRelay(options: RelayOptions): Relay {
   let sources: readonly Source[] = []
   let destinations: ReadonlyMap<string, Destination> = new Map()
   let checks: ReadonlyMap<string, pg.Pool> = new Map()
-  const urls = openUrls(options)
+  let urls: Destination | undefined
   let stopped: Promise<void> | undefined
 
   const served = () => sources.find(({ transactions }) => transactions !== undefined)?.transactions
@@ -179,15 +181,22 @@ export function createRelay(options: RelayOptions): Relay {
     },
     listen,
     async start() {
-      await listen()
+      const [parts] = await Promise.all([loadParts(options), listen()])
+      if (stopped !== undefined) return
       if (options.nats !== undefined) {
         publishing = new Publishing({ ...options.nats, leaseMs: options.leaseMs ?? LEASE_MS, metrics, log })
       }
-      destinations = openDestinations(options, publishing?.broker)
+      destinations = openDestinations(options, parts, publishing?.broker)
+      urls = openUrls(options, parts)
       const common = sourceOptions(options, { log, metrics, destinations, broker: () => publishing?.safeBroker })
       checks = openChecks(options, databases, log)
       sources = Object.entries(databases).map(([source, database]) =>
-        serveSource({ ...common, source, database, transactions: transactionsOf(options, source, { checks, urls }) }),
+        serveSource({
+          ...common,
+          source,
+          database,
+          transactions: transactionsOf(options, source, { ...parts, checks, urls }),
+        }),
       )
       await Promise.all(sources.map(({ ready }) => ready))
     },
@@ -207,6 +216,23 @@ export function createRelay(options: RelayOptions): Relay {
       },
     }),
   }
+}
+
+/** What only some relays need. */
+interface Parts {
+  readonly createHttpDestination?: typeof createHttpDestination
+  readonly createUrlDestination?: typeof createUrlDestination
+  readonly serveTransactions?: typeof serveTransactions
+}
+
+/** Loads what these options need; with the servers of the listeners 11 MB of 75 that a relay which only publishes saves. */
+async function loadParts({ destinations = {}, coordinator }: RelayOptions): Promise<Parts> {
+  const loaded = await Promise.all([
+    Object.keys(destinations).length > 0 && import('./destinations/http.ts'),
+    coordinator?.urls && import('./destinations/url.ts'),
+    coordinator && import('./transactions.ts'),
+  ])
+  return Object.assign({}, ...loaded)
 }
 
 type CommonOptions = Omit<SourceOptions, 'source' | 'database'>
@@ -239,6 +265,7 @@ function checkCoordinator(
     if (api === undefined && dtm === undefined) return
     throw invalid(`${api === undefined ? 'dtm' : 'api'} needs coordinator`)
   }
+  checkUrls(coordinator)
   for (const name of [coordinator.database, ...Object.values(coordinator.checks ?? {})]) {
     if (databases[name] === undefined) throw invalid(`coordinator names the database ${name}, which is not there`)
   }
@@ -247,25 +274,30 @@ function checkCoordinator(
 function transactionsOf(
   { coordinator }: RelayOptions,
   source: string,
-  parts: Pick<TransactionsOptions, 'checks' | 'urls'>,
-): TransactionsOptions | undefined {
-  if (coordinator?.database !== source) return undefined
+  { checks, urls, serveTransactions }: Pick<TransactionsOptions, 'checks' | 'urls'> & Parts,
+): SourceOptions['transactions'] {
+  if (coordinator?.database !== source || serveTransactions === undefined) return undefined
   const { alerts, checkAfterMs = CHECK_AFTER_MS, deadlineMs = DEADLINE_MS } = coordinator
   return {
-    ...parts,
+    checks,
+    urls,
+    serve: serveTransactions,
     checkAfterMs,
     deadlineMs,
     alerts: alerts && { everyAttempts: ALERT_EVERY, ...alerts },
   }
 }
 
-function openUrls({ coordinator }: RelayOptions): Destination | undefined {
-  if (coordinator?.urls === undefined) return undefined
+function checkUrls({ urls }: CoordinatorOptions): void {
   try {
-    return createUrlDestination(coordinator.urls)
+    if (urls !== undefined) readAddressRules(urls)
   } catch (error) {
     throw invalid(`coordinator.urls: ${error instanceof Error ? error.message : String(error)}`)
   }
+}
+
+function openUrls({ coordinator }: RelayOptions, { createUrlDestination }: Parts): Destination | undefined {
+  return coordinator?.urls && createUrlDestination?.(coordinator.urls)
 }
 
 function openListeners(
@@ -295,10 +327,16 @@ function openChecks(
   )
 }
 
-function openDestinations(options: RelayOptions, broker: Broker | undefined): ReadonlyMap<string, Destination> {
+function openDestinations(
+  options: RelayOptions,
+  { createHttpDestination }: Parts,
+  broker: Broker | undefined,
+): ReadonlyMap<string, Destination> {
   const { destinations = {}, handlers = {} } = options
   const opened = new Map<string, Destination>()
-  for (const [name, http] of Object.entries(destinations)) opened.set(named(name), createHttpDestination(name, http))
+  for (const [name, http] of Object.entries(destinations)) {
+    if (createHttpDestination !== undefined) opened.set(named(name), createHttpDestination(name, http))
+  }
   for (const [name, handler] of Object.entries(handlers)) {
     if (opened.has(named(name))) throw invalid(`${name} is both a destination and a handler`)
     opened.set(name, createHandlerDestination(name, handler))

@@ -11,7 +11,7 @@ import { refreshBacklog } from './observe/backlog.ts'
 import type { Metrics } from './observe/metrics.ts'
 import { OwnedShards } from './publisher/owned-shards.ts'
 import { DISPATCHER_OPTIONS, openSession, READER_OPTIONS, type SessionConfig } from './sessions.ts'
-import { type ServedTransactions, serveTransactions, type TransactionsOptions } from './transactions.ts'
+import type { ServedTransactions, serveTransactions, TransactionsOptions } from './transactions.ts'
 
 /** One source database and everything that serves it. */
 export interface SourceOptions {
@@ -30,7 +30,7 @@ export interface SourceOptions {
   readonly inFlightMax: number
   readonly pollMs: { readonly min: number; readonly max: number }
   /** For the database that holds global transactions. */
-  readonly transactions?: TransactionsOptions | undefined
+  readonly transactions?: (TransactionsOptions & { readonly serve: typeof serveTransactions }) | undefined
 }
 
 /** What is known of a source without asking it. */
@@ -145,7 +145,7 @@ function callsServices({ destinations }: SourceOptions): boolean {
 }
 
 function openTransactions(options: SourceOptions, pool: pg.Pool, relayId: () => string | undefined) {
-  return options.transactions && serveTransactions({ ...options, ...options.transactions, pool, relayId })
+  return options.transactions?.serve({ ...options, ...options.transactions, pool, relayId })
 }
 
 function openPool({ source, database, log }: SourceOptions): pg.Pool {

@@ -8,6 +8,7 @@ import { isLoopback } from '../loopback.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { ANYBODY, Authenticator, type Caller } from './authenticator.ts'
 import { asUnavailable, forbidden } from './carry-out.ts'
+import { API_HOST, API_PORT, checkApiExposure } from './exposure.ts'
 import { problemOf, Refused } from './problem.ts'
 import { RateLimit, RateLimited } from './rate-limit.ts'
 import type { ApiContext, Performing, Route } from './route.ts'
@@ -44,21 +45,10 @@ export interface Api extends Listening {
   drain(): void
 }
 
-const HOST = '127.0.0.1'
-const PORT = 8484
 /** From the first byte of a request to its last: a slow sender holds a connection and no more. */
 const REQUEST_TIMEOUT_MS = 15_000
 const CONNECTIONS_MAX = 5000
 const RETRY_AFTER_SECONDS = 1
-
-/**
- * Refuses to listen where others than this host could decide over transactions without a key.
- * @throws `POSTCOMMIT_API_EXPOSED`.
- */
-export function checkApiExposure({ host = HOST, port = PORT, auth = 'keys' }: ApiOptions): void {
-  if (auth === 'keys' || isLoopback(host)) return
-  throw new PostcommitError('POSTCOMMIT_API_EXPOSED', { address: `${host}:${port}` })
-}
 
 /**
  * Serves the relay's own API under `/v1`, and `/readyz` for load balancers.
@@ -66,7 +56,7 @@ export function checkApiExposure({ host = HOST, port = PORT, auth = 'keys' }: Ap
  */
 export async function startApi(options: ApiOptions, surroundings: ApiSurroundings): Promise<Api> {
   checkApiExposure(options)
-  const { host = HOST, port = PORT, auth = 'keys', operationsPerSecond } = options
+  const { host = API_HOST, port = API_PORT, auth = 'keys', operationsPerSecond } = options
   const { pool, transactions, metrics, log } = surroundings
   let draining = false
   const app = createApp(log)

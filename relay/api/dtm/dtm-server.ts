@@ -1,12 +1,11 @@
 import type { FastifyInstance } from 'fastify'
-import { PostcommitError } from 'postcommit/protocol'
 import type { Registry } from 'prom-client'
 import { type Listening, listen } from '../../http-server.ts'
-import { isLoopback } from '../../loopback.ts'
 import { createDtmApp, type DtmServed } from './dtm-app.ts'
 import { DtmStory } from './dtm-story.ts'
 import { DtmTopics } from './dtm-topics.ts'
 import { DtmTransactions, type DtmTransactionsOptions } from './dtm-transactions.ts'
+import { checkDtmExposure, DTM_HOST } from './exposure.ts'
 
 /** How DTM's protocol is served. */
 export interface DtmOptions {
@@ -32,7 +31,6 @@ export interface DtmSurroundings extends Omit<DtmTransactionsOptions, 'strict' |
 
 /** Where DTM listens. */
 const PORT = 36789
-const HOST = '127.0.0.1'
 
 /** DTM's routes over the transactions of a relay, not listening yet. */
 export function openDtmApp({ strict = true }: DtmOptions, surroundings: DtmSurroundings): FastifyInstance {
@@ -61,19 +59,11 @@ export function openDtmApp({ strict = true }: DtmOptions, surroundings: DtmSurro
 }
 
 /**
- * Refuses to listen where others than this host could hand in transactions, unless that is wanted.
- * @throws `POSTCOMMIT_DTM_EXPOSED`.
- */
-export function checkDtmExposure({ host = HOST, allowExposed = false }: DtmOptions): void {
-  if (!isLoopback(host) && !allowExposed) throw new PostcommitError('POSTCOMMIT_DTM_EXPOSED', { address: host })
-}
-
-/**
  * Serves DTM's protocol.
  * @throws `POSTCOMMIT_DTM_EXPOSED`, `POSTCOMMIT_LISTEN_FAILED`.
  */
 export async function startDtmServer(options: DtmOptions, surroundings: DtmSurroundings): Promise<Listening> {
   checkDtmExposure(options)
-  const { host = HOST, port = PORT } = options
+  const { host = DTM_HOST, port = PORT } = options
   return await listen(openDtmApp(options, surroundings), 'dtm', { host, port })
 }
