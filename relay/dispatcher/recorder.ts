@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import { failpoint } from 'postcommit/protocol'
+import type { LatencySeries } from '../observe/latency-histogram.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { type Recorded, recordSettlements, type SettledDelivery } from '../store/record-settlements.ts'
 import { type OrderingKey, releaseSuccessors } from '../store/release-successors.ts'
@@ -39,6 +40,7 @@ const RETRY_CAP_MS = 2000
  */
 export class Recorder {
   readonly #options: RecorderOptions
+  readonly #seconds = new Map<string, LatencySeries>()
   #waiting: Result[] = []
   #writing: Promise<void> | undefined
   #nextAt = Number.NEGATIVE_INFINITY
@@ -104,7 +106,7 @@ export class Recorder {
     for (const { id, destination, settlement } of batch) {
       const ageMs = ages.get(id)
       if (ageMs === undefined || settlement.event !== 'confirmed') continue
-      metrics.commitToConfirm.labels({ source, destination }).observe(ageMs / 1000)
+      this.#secondsOf(destination).observe(ageMs / 1000)
     }
     const fenced = batch.length - ages.size
     if (fenced > 0) {
@@ -112,6 +114,13 @@ export class Recorder {
       log.warn({ source, deliveries: fenced }, 'not written: these claims no longer stand')
     }
     onRecorded(batch)
+  }
+
+  #secondsOf(destination: string): LatencySeries {
+    const { source, metrics } = this.#options
+    const series = this.#seconds.get(destination) ?? metrics.commitToConfirm.labels({ source, destination })
+    this.#seconds.set(destination, series)
+    return series
   }
 }
 

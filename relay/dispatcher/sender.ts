@@ -94,11 +94,10 @@ export class Sender {
   }
 
   #report({ gid, branch, destination }: ClaimedDelivery, settlement: Settlement): void {
+    if (settlement.event === 'confirmed') return
     const { source, log } = this.#options
     const entry = { source, gid, branch, destination, ...settlement }
     switch (settlement.event) {
-      case 'confirmed':
-        break
       case 'dead':
         log.warn(entry, 'dead letter')
         break
