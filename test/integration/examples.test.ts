@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { database } from '../support/database.ts'
 import { spawnProgram } from '../support/program.ts'
 import { repositoryFolder } from '../support/repository-folder.ts'
@@ -24,12 +24,17 @@ test('there are examples', () => {
   expect(examples).toContain('01-outbox')
 })
 
-test.each(examples)('%s writes what its transcript says, the second time too', async (example) => {
-  const expected = readFileSync(join(repositoryFolder, 'examples', example, 'expected.txt'), 'utf8')
-  await using db = await database()
-  for (const _ of ['first', 'second']) {
-    await using program = await spawnProgram(`examples/${example}/main.ts`, [], { DATABASE_URL: db.url })
-    await expect(program.exit).resolves.toEqual({ code: 0, signal: null })
-    expect(withNumberedIds(program.lines)).toBe(expected)
-  }
-})
+test.each(examples)(
+  '%s writes what its transcript says, the second time too',
+  { timeout: 240_000 },
+  async (example) => {
+    const expected = readFileSync(join(repositoryFolder, 'examples', example, 'expected.txt'), 'utf8')
+    await using db = await database()
+    for (const _ of ['first', 'second']) {
+      const env = { DATABASE_URL: db.url, MARIADB_URL: inject('mariadbUrl') }
+      await using program = await spawnProgram(`examples/${example}/main.ts`, [], env)
+      await expect(program.exit).resolves.toEqual({ code: 0, signal: null })
+      expect(withNumberedIds(program.lines)).toBe(expected)
+    }
+  },
+)
