@@ -47,7 +47,7 @@ export function openBarrierDatabase<Db extends BarrierDatabase>(
         async (tx, run) => {
           const value = await work(tx as unknown as Tx, postgresRows(run, waitMs))
           // Kysely hides that COMMIT of a failed transaction was answered ROLLBACK; a statement in it fails.
-          await run(probeTransaction()).catch(rethrowAborted)
+          await probeTransaction(run).catch(rethrowAborted)
           return value
         },
         { isolationLevel },

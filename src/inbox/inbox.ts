@@ -95,7 +95,7 @@ export function createInbox<Db extends DatabaseLike>(options: InboxOptions<Db>):
           async (tx, run, opened): Promise<InboxResult<T>> => {
             if (!(await isFirst(run, receipt, opened))) return { duplicate: true }
             const value = await work(tx)
-            if (!database.noticesRollback) await run(probeTransaction()).catch(rethrowAborted)
+            if (!database.noticesRollback) await probeTransaction(run).catch(rethrowAborted)
             failpoint('consumer.before_commit')
             return { duplicate: false, value }
           },

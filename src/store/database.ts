@@ -8,7 +8,11 @@ export interface Statement<Value = unknown> {
 export type Rows = readonly Readonly<Record<string, unknown>>[]
 
 /** Runs one statement and resolves to its rows. */
-export type Run = (statement: Statement) => Promise<Rows>
+export interface Run {
+  (statement: Statement): Promise<Rows>
+  /** Whether the client knows, without asking, that its transaction is open and has not failed. */
+  readonly isLive?: () => boolean
+}
 
 /** The isolation levels a transaction can be opened with. */
 export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable'

@@ -1,6 +1,6 @@
 import { PostcommitError } from '../protocol/errors.ts'
 import type { Database, Run } from './database.ts'
-import { isUnopened, openTransaction, type PgClient } from './pg-transaction.ts'
+import { isUnopened, openTransaction, type PgClient, runOn } from './pg-transaction.ts'
 
 /** What is used of a `pg.Pool`. */
 export interface PoolLike {
@@ -72,7 +72,7 @@ export async function runOnClient(client: object): Promise<Run> {
     })
     await query.call(client, 'release savepoint postcommit_add')
   }
-  return async ({ text, values }) => (await query.call(client, text, values)).rows
+  return runOn(client as Client)
 }
 
 function ignore(): void {

@@ -63,7 +63,7 @@ export function isUnopened(client: object): boolean {
  * dies with both under way would otherwise take along what tells whether the transaction committed.
  */
 export function openTransaction(client: PgClient, options: TransactionOptions): PgTransaction {
-  const run: Run = async ({ text, values }) => (await client.query(text, values)).rows
+  const run = runOn(client)
   const connection = options.opening === undefined ? idleConnection(client) : undefined
   let takeBackBegin: () => boolean = () => false
   let xid: string | undefined
@@ -108,6 +108,14 @@ export function openTransaction(client: PgClient, options: TransactionOptions): 
       )
     },
   }
+}
+
+/** Statements on a client. What the server says of the transaction comes with the end of every answer. */
+export function runOn(client: PgClient): Run {
+  const run = async ({ text, values }: Statement): Promise<Rows> => (await client.query(text, values)).rows
+  // An error is known before the rest of its answer has come, and until then the status is the one before it.
+  const isLive = (): boolean => client.readyForQuery === true && client.getTransactionStatus?.() === 'T'
+  return Object.assign(run, { isLive })
 }
 
 /**

@@ -75,8 +75,10 @@ export function messageRoute(options: MessageRouteOptions): CommitRoute {
         return row !== undefined || (await refuseGivenUp(run, gid))
       }
       const write = async (run: Run, messages: readonly CollectedMessage[]): Promise<void> => {
-        const statement = chosen ? updateGidDigest(gid, digestMessages(messages)) : probeTransaction()
-        const last = inLiveTransaction(gid, run(statement))
+        const last = inLiveTransaction<unknown>(
+          gid,
+          chosen ? run(updateGidDigest(gid, digestMessages(messages))) : probeTransaction(run),
+        )
         announced = messages.length > 0
         const both = [last, ...(announced ? [announce(gid, xid, messages)] : [])]
         // Both to the end: what is still on its way must not meet the rollback. The statement speaks first, because

@@ -168,12 +168,20 @@ describe('on PostgreSQL', () => {
     await using db = await database()
     const client = await db.pool.connect()
     await client.query("set synchronous_commit = off; set lock_timeout = '7s'")
+    const gid = randomUUID()
+    const settings = async () => {
+      const { rows } = await client.query(
+        "select current_setting('synchronous_commit') as sync, current_setting('lock_timeout') as wait",
+      )
+      return rows
+    }
     await client.query('begin')
-    await markPrepared(client, randomUUID())
-    const { rows } = await client.query(
-      "select current_setting('synchronous_commit') as sync, current_setting('lock_timeout') as wait",
-    )
-    expect(rows).toEqual([{ sync: 'on', wait: '7s' }])
+    expect(await markPrepared(client, gid)).toEqual({ duplicate: false })
+    expect(await settings()).toEqual([{ sync: 'on', wait: '7s' }])
+    await client.query('commit')
+    await client.query('begin')
+    expect(await markPrepared(client, gid)).toEqual({ duplicate: true })
+    expect(await settings()).toEqual([{ sync: 'on', wait: '7s' }])
     await client.query('commit')
     client.release(true)
   })
