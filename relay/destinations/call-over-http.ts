@@ -1,8 +1,9 @@
-import { EventEmitter } from 'node:events'
 import { ENVELOPE, OP_HEADER, PostcommitError, SIGNATURE_HEADERS, type SigningKey, signCall } from 'postcommit/protocol'
 import type { Dispatcher } from 'undici'
 import { readHttpFailure, readRetryAfter } from '../engine/http-outcome.ts'
-import { ANSWER_BYTES_MAX, type BranchAnswer, type BranchCall, callId } from './branch-call.ts'
+import { type BranchAnswer, type BranchCall, callId } from './branch-call.ts'
+import type { CallsUnderWay } from './calls-under-way.ts'
+import { type CallEnd, HttpCall } from './http-call.ts'
 
 /** How a branch is reached over HTTP. */
 export interface HttpRoute {
@@ -10,6 +11,7 @@ export interface HttpRoute {
   /** Only for pools of several origins. */
   readonly origin?: string
   readonly keys: readonly SigningKey[]
+  readonly underWay: CallsUnderWay
   /** Unless the call says otherwise. */
   readonly timeoutMs: number
   /** The path that is asked for; may throw. */
@@ -22,37 +24,54 @@ export interface HttpRoute {
  */
 export async function callOverHttp(route: HttpRoute, call: BranchCall, stopping: AbortSignal): Promise<BranchAnswer> {
   const timeoutMs = call.timeoutMs ?? route.timeoutMs
-  // An emitter where an AbortController would do: making one takes a twentieth of the whole call.
-  const cut = new EventEmitter()
-  let late = false
-  const end = (): void => {
-    late = true
-    cut.emit('abort')
-  }
-  // The limits of the client are per chunk: only a timer over the whole call ends a body that drips.
-  const timer = setTimeout(end, timeoutMs)
-  stopping.addEventListener('abort', end)
   try {
-    const answer = await route.pool.request({
-      ...(route.origin !== undefined && { origin: route.origin }),
-      ...requestOf(route, call),
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
-      signal: cut,
-    })
-    const body = await readBody(answer)
-    const retryAfterMs = readRetryAfter(headerOf(answer, 'retry-after'), Date.now())
-    return { kind: 'answered', status: answer.statusCode, body, retryAfterMs }
+    return answerOf(await exchange(route, requestOf(route, call), timeoutMs, stopping), timeoutMs)
   } catch (error) {
-    if (late) return { kind: 'unanswered', result: 'failed', error: `no answer within ${timeoutMs} ms` }
     if (error instanceof PostcommitError) return { kind: 'impossible', error: error.message }
-    const outcome = readHttpFailure(error)
-    const result = outcome.kind === 'unavailable' ? 'away' : 'failed'
-    return { kind: 'unanswered', result, error: 'error' in outcome ? outcome.error : 'no answer' }
-  } finally {
-    clearTimeout(timer)
-    stopping.removeEventListener('abort', end)
+    return unanswered(error)
   }
+}
+
+function exchange(
+  { pool, origin, underWay }: HttpRoute,
+  request: Omit<Dispatcher.DispatchOptions, 'origin'>,
+  timeoutMs: number,
+  stopping: AbortSignal,
+): Promise<CallEnd> {
+  const calls = underWay.until(stopping)
+  return new Promise((resolve) => {
+    const call = new HttpCall((end) => {
+      clearTimeout(timer)
+      calls.delete(call)
+      resolve(end)
+    }, true)
+    // The limits of the client are per chunk: only a timer over the whole call ends a body that drips.
+    const timer = setTimeout(() => call.cut(), timeoutMs)
+    calls.add(call)
+    const limits = { headersTimeout: timeoutMs, bodyTimeout: timeoutMs }
+    pool.dispatch({ ...(origin !== undefined && { origin }), ...request, ...limits }, call)
+  })
+}
+
+function answerOf(end: CallEnd, timeoutMs: number): BranchAnswer {
+  switch (end.kind) {
+    case 'cut':
+      return { kind: 'unanswered', result: 'failed', error: `no answer within ${timeoutMs} ms` }
+    case 'failed':
+      return unanswered(end.error)
+    case 'answered': {
+      // Of half a body nobody knows what the other half says.
+      if (!end.isWhole) return { kind: 'unanswered', result: 'failed', error: 'the answer broke off' }
+      const retryAfterMs = readRetryAfter(single(end.headers['retry-after']), Date.now())
+      return { kind: 'answered', status: end.status, body: end.body, retryAfterMs }
+    }
+  }
+}
+
+function unanswered(error: unknown): BranchAnswer {
+  const outcome = readHttpFailure(error)
+  const result = outcome.kind === 'unavailable' ? 'away' : 'failed'
+  return { kind: 'unanswered', result, error: 'error' in outcome ? outcome.error : 'no answer' }
 }
 
 function requestOf({ path, keys }: HttpRoute, call: BranchCall) {
@@ -96,25 +115,6 @@ function ownHeaders(call: BranchCall, keys: readonly SigningKey[]): Record<strin
   }
 }
 
-/** Reads no more than is kept: a longer body is cut off with its connection. */
-async function readBody({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<Buffer | undefined> {
-  if (statusCode === 204 || headers['content-length'] === '0') {
-    await body.dump()
-    return Buffer.alloc(0)
-  }
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    // Leaving the loop destroys the body, and with it the connection.
-    if (bytes > ANSWER_BYTES_MAX) return undefined
-    chunks.push(chunk)
-  }
-  const [first] = chunks
-  return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks)
-}
-
-function headerOf({ headers }: Dispatcher.ResponseData, name: string): string | undefined {
-  const value = headers[name]
-  return Array.isArray(value) ? value[0] : value
+function single(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header[0] : header
 }

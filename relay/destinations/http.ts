@@ -107,7 +107,11 @@ export function createHttpDestination(name: string, options: HttpDestinationOpti
       }
     },
     call: (call, stopping) =>
-      callOverHttp({ pool, keys, timeoutMs, path: () => base.pathname + parsePath(call.target) }, call, stopping),
+      callOverHttp(
+        { pool, keys, underWay, timeoutMs, path: () => base.pathname + parsePath(call.target) },
+        call,
+        stopping,
+      ),
     close: () => pool.destroy(),
   }
 }

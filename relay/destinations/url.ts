@@ -1,6 +1,7 @@
 import { Agent } from 'undici'
 import { type AddressRulesOptions, readAddressRules } from './address-rules.ts'
 import { callOverHttp } from './call-over-http.ts'
+import { CallsUnderWay } from './calls-under-way.ts'
 import type { Destination } from './destination.ts'
 import { guardedConnector } from './guarded-connector.ts'
 
@@ -30,6 +31,7 @@ export function createUrlDestination(options: UrlDestinationOptions): Destinatio
     keepAliveTimeout: KEEP_MS,
     pipelining: 1,
   })
+  const underWay = new CallsUnderWay()
   return {
     name: 'url',
     timeoutMs,
@@ -44,7 +46,7 @@ export function createUrlDestination(options: UrlDestinationOptions): Destinatio
         return { kind: 'impossible', error: `this address is not called: ${problem}` }
       }
       const path = () => url.pathname + url.search
-      return await callOverHttp({ pool, origin: url.origin, keys: [], timeoutMs, path }, call, stopping)
+      return await callOverHttp({ pool, origin: url.origin, keys: [], underWay, timeoutMs, path }, call, stopping)
     },
     close: () => pool.destroy(),
   }
