@@ -6,7 +6,9 @@ import { http } from './cases/http.ts'
 import { latency } from './cases/latency.ts'
 import { peers } from './cases/peers.ts'
 import { producer } from './cases/producer.ts'
+import { saga } from './cases/saga.ts'
+import { twoPhase } from './cases/two-phase.ts'
 import { wakeUp } from './cases/wake-up.ts'
 
 /** Everything that is measured, in the order in which it is. */
-export const cases: readonly Case[] = [producer, drain, latency, growth, http, consumer, wakeUp, peers]
+export const cases: readonly Case[] = [producer, drain, latency, growth, http, consumer, wakeUp, twoPhase, saga, peers]
