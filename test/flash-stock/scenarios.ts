@@ -77,14 +77,15 @@ export async function admissions(setting: Setting & { readonly redisUrl: string 
   const { requests, stock = STOCK, redisUrl } = setting
   const tag = `sale-${Math.random().toString(36).slice(2, 10)}`
   await using redis = await openRedis(redisUrl)
-  await redis.client.set(`{${tag}}:stock:1`, stock)
+  const fill = async () => void (await redis.client.set(`{${tag}}:stock:1`, stock))
+  await fill()
   const env = { sale: { REDIS_URL: redisUrl, TAG: tag } }
   const connections = Math.min(requests, 1000)
   return await play('admitted by Redis, then a message; warmed up', setting, {
     sale: 'admitting-sale',
     env,
     rush: { connections },
-    warmUp: { requests, connections },
+    warmUp: { requests, connections, fill },
     transactions: stock,
   })
 }
@@ -99,8 +100,8 @@ export async function openRedis(url: string) {
 
 interface Play extends Pick<MarketOptions, 'sale' | 'env' | 'through'> {
   readonly rush?: { readonly connections?: number; readonly overMs?: number }
-  /** Buyers who come before, for something that is not sold here. */
-  readonly warmUp?: { readonly requests: number; readonly connections: number }
+  /** A whole sale before the one that counts; what it has written is cleared away, and `fill` does so elsewhere. */
+  readonly warmUp?: { readonly requests: number; readonly connections: number; readonly fill: () => Promise<void> }
   /** How many transactions there have to be in the end, at least; default as many as requests, none for locks. */
   readonly transactions?: number
 }
@@ -113,7 +114,14 @@ async function play(
 ): Promise<Line> {
   const name = run.replaceAll(/\W+/g, '-')
   await using open = await openMarket({ folder: join(folder, name), postgresUrl, stock: [stock], ...market })
-  if (warmUp !== undefined) await rush(open.url, { ...warmUp, goodsId: 2 })
+  if (warmUp !== undefined) {
+    await rush(open.url, warmUp)
+    if (!(await untilEnded(open, transactions ?? requests, ENDED_TIMEOUT_MS))) throw new Error('it does not get warm')
+    await open.orders.query('truncate orders')
+    await open.stock.query('update stock set num = $1', [stock])
+    await open.transactions.query('truncate postcommit.global_transaction, postcommit.branch')
+    await warmUp.fill()
+  }
   const [told] = await Promise.all([rush(open.url, { requests, ...how }), meanwhile(open)])
   const least = transactions ?? (market.sale === 'lock-sale' ? 0 : requests)
   const isEnded = await untilEnded(open, least, ENDED_TIMEOUT_MS)
