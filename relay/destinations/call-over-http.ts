@@ -15,7 +15,7 @@ export interface HttpRoute {
   /** Unless the call says otherwise. */
   readonly timeoutMs: number
   /** The path that is asked for; may throw. */
-  readonly path: () => string
+  readonly path: (target: string) => string
 }
 
 /**
@@ -80,12 +80,12 @@ function requestOf({ path, keys }: HttpRoute, call: BranchCall) {
     case 'v1':
       return {
         method: 'POST' as const,
-        path: path(),
+        path: path(call.target),
         headers: { ...call.headers, ...ownHeaders(call, keys) },
         body: content ?? '',
       }
     case 'dtm': {
-      const target = path()
+      const target = path(call.target)
       const { gid, mode, branch, op } = call
       const query = new URLSearchParams({ gid, trans_type: mode, branch_id: branch, op })
       return {

@@ -56,10 +56,11 @@ export function createHttpDestination(name: string, options: HttpDestinationOpti
   })
 
   const underWay = new CallsUnderWay()
+  const path = (target: string) => base.pathname + parsePath(target)
+  const route = { pool, keys, underWay, timeoutMs, path }
 
   function call(delivery: Delivery, stopping: AbortSignal): Promise<CallEnd> {
-    const path = base.pathname + parsePath(delivery.target)
-    const headers = headersOf(delivery, keys)
+    const request = { method: 'POST', path: path(delivery.target), headers: headersOf(delivery, keys) } as const
     const calls = underWay.until(stopping)
     return new Promise((resolve) => {
       const call = new HttpCall((end) => {
@@ -70,7 +71,7 @@ export function createHttpDestination(name: string, options: HttpDestinationOpti
       // bodyTimeout is per chunk: only a timer over the whole call ends a body that drips.
       const timer = setTimeout(() => call.cut(), timeoutMs)
       calls.add(call)
-      pool.dispatch({ method: 'POST', path, headers, body: delivery.content }, call)
+      pool.dispatch({ ...request, body: delivery.content }, call)
     })
   }
 
@@ -106,12 +107,7 @@ export function createHttpDestination(name: string, options: HttpDestinationOpti
         return readHttpFailure(error)
       }
     },
-    call: (call, stopping) =>
-      callOverHttp(
-        { pool, keys, underWay, timeoutMs, path: () => base.pathname + parsePath(call.target) },
-        call,
-        stopping,
-      ),
+    call: (call, stopping) => callOverHttp(route, call, stopping),
     close: () => pool.destroy(),
   }
 }

@@ -8,7 +8,7 @@
  * that are due.
  */
 import { once } from 'node:events'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import pg from 'pg'
 import { Agent } from 'undici'
@@ -51,7 +51,7 @@ serve<DtmReplayConfig, DtmReplayCommands>(async ({ database }) => {
     await store.changeStatus(gid, status, 'succeed')
   }
 
-  const operations: Readonly<Record<string, (transaction: DtmTransaction) => Promise<unknown>>> = {
+  const operations: Operations = {
     '/api/dtmsvr/prepare': async (transaction) => {
       await store.saveNew(transaction, 'prepared')
     },
@@ -69,18 +69,7 @@ serve<DtmReplayConfig, DtmReplayCommands>(async ({ database }) => {
     },
   }
 
-  const server = createServer((request, response) => {
-    void answer(request).then(
-      () => response.writeHead(200, { 'content-type': 'application/json' }).end('{"dtm_result":"SUCCESS"}'),
-      (error: unknown) => response.writeHead(500).end(JSON.stringify({ message: String(error) })),
-    )
-  })
-  async function answer(request: IncomingMessage): Promise<void> {
-    const operation = operations[request.url ?? '']
-    if (operation === undefined) throw new Error(`no route ${request.url}`)
-    await operation(JSON.parse(await textOf(request)) as DtmTransaction)
-  }
-  server.keepAliveTimeout = 600_000
+  const server = serving(operations)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
@@ -94,6 +83,24 @@ serve<DtmReplayConfig, DtmReplayCommands>(async ({ database }) => {
     },
   }
 })
+
+type Operations = Readonly<Record<string, (transaction: DtmTransaction) => Promise<unknown>>>
+
+function serving(operations: Operations): Server {
+  const server = createServer((request, response) => {
+    void answer(request).then(
+      () => response.writeHead(200, { 'content-type': 'application/json' }).end('{"dtm_result":"SUCCESS"}'),
+      (error: unknown) => response.writeHead(500).end(JSON.stringify({ message: String(error) })),
+    )
+  })
+  async function answer(request: IncomingMessage): Promise<void> {
+    const operation = operations[request.url ?? '']
+    if (operation === undefined) throw new Error(`no route ${request.url}`)
+    await operation(JSON.parse(await textOf(request)) as DtmTransaction)
+  }
+  server.keepAliveTimeout = 600_000
+  return server
+}
 
 function originAndPath(address: string): { readonly origin: string; readonly path: string } {
   const { origin, pathname, search } = new URL(address)
