@@ -1,6 +1,6 @@
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { freePort } from '@postcommit/relay/dev'
 import { barrierFrom } from 'postcommit/barrier'
 import type { Failpoint } from 'postcommit/protocol'
 import { compilePrograms } from '../../examples/shop/compile.ts'
@@ -192,14 +192,3 @@ function expectZero(n: number): void {
 
 /** The labels on the way of a two-phase message: a new one has no place in the matrix until it is given one. */
 export type TwoPhaseLabel = Extract<Failpoint, `${'sdk' | 'coordinator' | 'back_query'}.${string}`>
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' ? (address?.port ?? 0) : 0))
-    })
-  })
-}

@@ -26,7 +26,7 @@ test('there are examples', () => {
 
 test.each(examples)(
   '%s writes what its transcript says, the second time too',
-  { timeout: 240_000 },
+  { timeout: 300_000 },
   async (example) => {
     const expected = readFileSync(join(repositoryFolder, 'examples', example, 'expected.txt'), 'utf8')
     await using db = await database()

@@ -7,6 +7,7 @@ import { createUrlDestination } from '../../relay/destinations/url.ts'
 import { createMetrics } from '../../relay/observe/metrics.ts'
 import { serveTransactions } from '../../relay/transactions.ts'
 import { dispatcherSessions, insertTestRelay } from './deliveries.ts'
+import { killedDtmRelay } from './killed-dtm-relay.ts'
 
 /** A relay that speaks DTM's protocol, with DTM's tests' way to let time pass. */
 export interface DtmRelay {
@@ -24,8 +25,17 @@ export interface DtmRelayOptions extends DtmOptions {
 /** Services of tests listen on ports that nobody knows before. */
 export const LOOPBACK = { allow: ['127.0.0.1'], ports: ['80', '1024-65535'] }
 
-/** Starts a relay over the database at `url`, with `POST /api/dtmsvr/test/cronOnce`. */
+/**
+ * Starts a relay over the database at `url`, with `POST /api/dtmsvr/test/cronOnce`: in this process, or, where the tests
+ * are run so, one that is killed and started again between all steps.
+ */
 export async function dtmRelay(url: string, options: DtmRelayOptions = {}): Promise<DtmRelay> {
+  return process.env['POSTCOMMIT_TEST_DTM_RELAY'] === 'killed'
+    ? killedDtmRelay(url, options)
+    : heldDtmRelay(url, options)
+}
+
+async function heldDtmRelay(url: string, options: DtmRelayOptions): Promise<DtmRelay> {
   const { alertUrl, ...dtm } = options
   const pool = new pg.Pool({ ...dispatcherSessions(url), application_name: 'test relay for DTM' })
   pool.on('error', () => undefined)
@@ -55,7 +65,7 @@ export async function dtmRelay(url: string, options: DtmRelayOptions = {}): Prom
     addresses: readAddressRules(LOOPBACK),
     registry: metrics.registry,
   })
-  addCronOnce(app, pool)
+  app.post(CRON_ONCE_PATH, (request) => cronOnce(pool, String(request.body)))
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   return {
     url: `${address}/api/dtmsvr`,
@@ -69,20 +79,19 @@ export async function dtmRelay(url: string, options: DtmRelayOptions = {}): Prom
   }
 }
 
+/** Where {@link cronOnce} is asked for. */
+export const CRON_ONCE_PATH = '/api/dtmsvr/test/cronOnce'
+
 /**
  * One turn of DTM's cron, on request: takes the transaction that is due next within `forwardCron` seconds and lets its
  * time come, then waits until the relay has done what there was to do. Instead of the relay's clock, the times in the
  * row are moved, so the relay is the one that is published. `forwardNow` is by how much DTM moves the clock that
  * deadlines go by: the time to fail of a saga, and the time after which a message is asked about.
  */
-function addCronOnce(app: ReturnType<typeof openDtmApp>, pool: pg.Pool): void {
-  app.post('/api/dtmsvr/test/cronOnce', async (request) => {
-    const { forwardNow = 0, forwardCron = 180 } = JSON.parse(String(request.body)) as {
-      forwardNow?: number
-      forwardCron?: number
-    }
-    const { rows } = await pool.query<{ id: string; gid: string }>(
-      `with picked as materialized (
+export async function cronOnce(pool: pg.Pool, body: string): Promise<{ readonly gid: string }> {
+  const { forwardNow = 0, forwardCron = 180 } = JSON.parse(body) as { forwardNow?: number; forwardCron?: number }
+  const { rows } = await pool.query<{ id: string; gid: string }>(
+    `with picked as materialized (
   select id from postcommit.global_transaction
   where finished_at is null and lease_token is null and due_at <= clock_timestamp() + $1 * interval '1 second'
   order by due_at, id limit 1 for update
@@ -95,13 +104,12 @@ update postcommit.global_transaction t set
   due_at = case when status = 'prepared' and due_at > clock_timestamp() + $2 * interval '1 second' then due_at
     else clock_timestamp() end
 from picked where t.id = picked.id returning t.id, t.gid`,
-      [forwardCron, forwardNow],
-    )
-    const [picked] = rows
-    if (picked === undefined) return { gid: '' }
-    await untilProcessed(pool, picked.gid)
-    return { gid: picked.gid }
-  })
+    [forwardCron, forwardNow],
+  )
+  const [picked] = rows
+  if (picked === undefined) return { gid: '' }
+  await untilProcessed(pool, picked.gid)
+  return { gid: picked.gid }
 }
 
 /** Waits until a relay has done what there was to do for a transaction now. */
