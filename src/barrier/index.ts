@@ -14,7 +14,7 @@ export {
   type QueryOptions,
   queryPrepared,
 } from './prepared-message.ts'
-export { type PurgeOptions, purgeBarrier } from './purge-barrier.ts'
+export { type DecidingRelay, type PurgeOptions, purgeBarrier } from './purge-barrier.ts'
 export type { Adjusted, Adjustment } from './redis/adjustment.ts'
 export {
   type IoredisLike,

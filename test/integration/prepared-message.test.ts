@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createOutbox } from 'postcommit'
+import { createOutbox, createRelayClient } from 'postcommit'
 import { markPrepared, preparedMessages, purgeBarrier, queryPrepared } from 'postcommit/barrier'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type BarrierStore, SQL_STORES } from '../support/barrier-stores.ts'
 import { database } from '../support/database.ts'
+import { relayDouble } from '../support/relay-double.ts'
 
 describe.each(SQL_STORES)('a prepared message in $store', ({ store: name, open }) => {
   let store: BarrierStore
@@ -107,14 +108,45 @@ describe.each(SQL_STORES)('a prepared message in $store', ({ store: name, open }
     await sleep(20)
     expect(await purgeBarrier(store.db, { olderThanMs: 10 })).toBe(6000)
     expect(await queryPrepared(store.db, gid)).toBe('committed')
-    expect(await purgeBarrier(store.db, { olderThanMs: 10, preparedOlderThanMs: 60_000 })).toBe(0)
+    expect(await purgeBarrier(store.db, { olderThanMs: 10, preparedOlderThanMs: 60_000, relay: 'none' })).toBe(0)
     await sleep(20)
-    expect(await purgeBarrier(store.db, { olderThanMs: 10, preparedOlderThanMs: 10 })).toBe(1)
+    const old = { olderThanMs: 10, preparedOlderThanMs: 10 }
+    await expect(purgeBarrier(store.db, old)).rejects.toMatchObject({ code: 'POSTCOMMIT_INVALID_OPTIONS' })
+    expect(await purgeBarrier(store.db, { ...old, relay: 'none' })).toBe(1)
+    expect(await queryPrepared(store.db, gid)).toBe('aborted')
     for (const olderThanMs of [0, -1, 0.5]) {
       await expect(purgeBarrier(store.db, { olderThanMs })).rejects.toMatchObject({
         code: 'POSTCOMMIT_INVALID_OPTIONS',
       })
     }
+  })
+
+  test('what proves a commit stays until the relay that asks has decided, however old it is', async () => {
+    const old = { olderThanMs: 10, preparedOlderThanMs: 10 }
+    await purgeBarrier(store.db, { ...old, relay: 'none' })
+    await commit()
+    await sleep(20)
+    await using double = await relayDouble()
+    const relay = createRelayClient({ url: double.url, timeoutMs: 1000 })
+    const backQuery = { target: { url: 'http://orders/back-query' } }
+    const branches = [{ branch: '1', ops: { action: { url: 'http://stock/deduct' } } }]
+    await relay.prepare(gid, { mode: 'msg', branches, backQuery })
+    expect(await purgeBarrier(store.db, { ...old, relay })).toBe(0)
+    // The late question.
+    expect(await queryPrepared(store.db, gid)).toBe('committed')
+    double.misbehave(() => 'hang')
+    await expect(purgeBarrier(store.db, { ...old, relay })).rejects.toMatchObject({
+      code: 'POSTCOMMIT_RELAY_UNREACHABLE',
+    })
+    double.misbehave(() => undefined)
+    await relay.submit(gid)
+    expect(await purgeBarrier(store.db, { ...old, relay })).toBe(1)
+    gid = randomUUID()
+    await commit()
+    await sleep(20)
+    // Of which the relay knows nothing any more.
+    expect(await purgeBarrier(store.db, { ...old, relay })).toBe(1)
+    await relay.close()
   })
 })
 

@@ -1,10 +1,10 @@
 import type { Statement } from '../../store/database.ts'
 
-/** Forgets a batch of the oldest rows of branches, or of prepared messages; index on created_at. */
-export function deleteRows(rows: 'branch' | 'prepared', olderThanMs: number, batch: number): Statement {
+/** Forgets a batch of the oldest rows of branches; index on created_at. */
+export function deleteRows(olderThanMs: number, batch: number): Statement {
   return {
-    text: `delete from postcommit_barrier where created_at < now(6) - interval ? microsecond and (branch = '') = ?
+    text: `delete from postcommit_barrier where created_at < now(6) - interval ? microsecond and branch <> ''
 order by created_at limit ?`,
-    values: [Math.round(olderThanMs * 1000), rows === 'prepared' ? 1 : 0, batch],
+    values: [Math.round(olderThanMs * 1000), batch],
   }
 }
