@@ -92,7 +92,7 @@ function howOften(times: number): string {
 }
 
 function startService(order: string, diesAt?: string): ChildProcess {
-  const file = fileURLToPath(new URL('./service.ts', import.meta.url))
+  const file = fileURLToPath(new URL('./order-service.ts', import.meta.url))
   const args = [ordersUrl, api, String(port), order, ...(diesAt === undefined ? [] : [diesAt])]
   return spawn(process.execPath, [...process.execArgv, file, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
 }
