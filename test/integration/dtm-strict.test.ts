@@ -3,7 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { database, type TestDatabase } from '../support/database.ts'
 import { type DtmBusiness, dtmBusiness } from '../support/dtm-business.ts'
 import { dtmClient, messageRequest, oneStepSaga, sagaRequest, type TransBody } from '../support/dtm-client.ts'
-import { type DtmRelay, dtmRelay, LOOPBACK } from '../support/dtm-relay.ts'
+import { dtmRelay } from '../support/dtm-relay.ts'
+import { type DtmRelay, LOOPBACK } from '../support/dtm-steps.ts'
 
 let db: TestDatabase
 let busi: DtmBusiness

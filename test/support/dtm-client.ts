@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import type { DtmBusiness } from './dtm-business.ts'
-import { type DtmRelay, untilProcessed } from './dtm-relay.ts'
+import { type DtmRelay, untilProcessed } from './dtm-steps.ts'
 
 /** An answer of the relay. */
 export interface DtmAnswer {

@@ -6,7 +6,7 @@ import type { RelayOptions } from '@postcommit/relay'
 import { freePort } from '@postcommit/relay/dev'
 import pg from 'pg'
 import { compilePrograms } from '../../examples/shop/compile.ts'
-import { CRON_ONCE_PATH, cronOnce, type DtmRelay, type DtmRelayOptions, LOOPBACK } from './dtm-relay.ts'
+import { CRON_ONCE_PATH, cronOnce, type DtmRelay, type DtmRelayOptions, LOOPBACK } from './dtm-steps.ts'
 import { type Program, spawnProgram } from './program.ts'
 import { repositoryFolder } from './repository-folder.ts'
 
