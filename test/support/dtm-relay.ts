@@ -6,7 +6,14 @@ import { createUrlDestination } from '../../relay/destinations/url.ts'
 import { createMetrics } from '../../relay/observe/metrics.ts'
 import { serveTransactions } from '../../relay/transactions.ts'
 import { dispatcherSessions, insertTestRelay } from './deliveries.ts'
-import { CRON_ONCE_PATH, cronOnce, type DtmRelay, type DtmRelayOptions, LOOPBACK } from './dtm-steps.ts'
+import {
+  CRON_ONCE_PATH,
+  cronOnce,
+  type DtmRelay,
+  type DtmRelayOptions,
+  isKilledBetweenSteps,
+  LOOPBACK,
+} from './dtm-steps.ts'
 import { killedDtmRelay } from './killed-dtm-relay.ts'
 
 /**
@@ -14,9 +21,7 @@ import { killedDtmRelay } from './killed-dtm-relay.ts'
  * are run so, one that is killed and started again between all steps.
  */
 export async function dtmRelay(url: string, options: DtmRelayOptions = {}): Promise<DtmRelay> {
-  return process.env['POSTCOMMIT_TEST_DTM_RELAY'] === 'killed'
-    ? killedDtmRelay(url, options)
-    : heldDtmRelay(url, options)
+  return isKilledBetweenSteps ? killedDtmRelay(url, options) : heldDtmRelay(url, options)
 }
 
 async function heldDtmRelay(url: string, options: DtmRelayOptions): Promise<DtmRelay> {

@@ -18,6 +18,9 @@ export interface DtmRelayOptions extends DtmOptions {
 /** Services of tests listen on ports that nobody knows before. */
 export const LOOPBACK = { allow: ['127.0.0.1'], ports: ['80', '1024-65535'] }
 
+/** Whether the relay is killed and started again before every step, which takes its time. */
+export const isKilledBetweenSteps = process.env['POSTCOMMIT_TEST_DTM_RELAY'] === 'killed'
+
 /** Where {@link cronOnce} is asked for. */
 export const CRON_ONCE_PATH = '/api/dtmsvr/test/cronOnce'
 
