@@ -87,10 +87,12 @@ function nextRelays(load: () => Promise<Program>, pool: pg.Pool) {
     async replace(): Promise<void> {
       const from = performance.now()
       await Promise.all([current?.kill(), spare])
-      // The start takes as long as the last one, or about.
       const goneMs = performance.now() - from
-      await putOff(pool, goneMs, goneMs + startMs)
+      // As if the start took as long as the last one; how long it did is put right after it.
+      const expectedMs = startMs
+      await putOff(pool, goneMs, goneMs + expectedMs)
       await start()
+      await putOff(pool, 0, startMs - expectedMs)
     },
     async end(): Promise<void> {
       await Promise.all([current?.kill(), spare.then((program) => program.kill())])
