@@ -1,6 +1,7 @@
 /** The SDK: what a service installs. */
 
 export type { Committed, Duplicated } from './committed.ts'
+export { type BranchDelivery, type BranchHandlerOptions, branchHandler } from './inbox/branch-handler.ts'
 export { type DeliveryHandler, type HandlerOptions, handler, type InboxHandlerOptions } from './inbox/handler.ts'
 export { createInbox, type Inbox, type InboxDelivery, type InboxOptions, type InboxResult } from './inbox/inbox.ts'
 export type { CallDelivery } from './inbox/read-call.ts'

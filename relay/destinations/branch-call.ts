@@ -1,5 +1,8 @@
-import type { MessageHeaders } from 'postcommit/protocol'
+import { branchCallId, ENVELOPE, type MessageHeaders, messageId, OP_HEADER, TransactionMode } from 'postcommit/protocol'
 import type { CallResult } from '../engine/breaker.ts'
+
+/** The name of a branch of a message, whose number is in the header of every message. */
+export const BRANCH_NAME_HEADER = 'postcommit-branch-name'
 
 /** In whose words a branch is called: this project's headers, or DTM's query parameters. */
 export type Dialect = 'v1' | 'dtm'
@@ -43,7 +46,17 @@ export type BranchAnswer =
 /** More than a verdict or a result needs; whatever is longer is a page for people. */
 export const ANSWER_BYTES_MAX = 64 * 1024
 
-/** The name of a call for ever, the same at every attempt. */
-export function callId({ gid, branch, op }: Pick<BranchCall, 'gid' | 'branch' | 'op'>): string {
-  return `${gid}:${branch}:${op}`
+/** What is under the signature of a call as its id; of a message the same id as on every other way. */
+export function callId({ gid, mode, number, branch, op }: BranchCall): string {
+  return mode === TransactionMode.Msg ? messageId(gid, number) : branchCallId({ gid, branch, op })
+}
+
+/** The headers that name a branch: a message by its number, which its id holds, and by its name beside it. */
+export function branchHeaders({ mode, number, branch, op }: Pick<BranchCall, 'mode' | 'number' | 'branch' | 'op'>) {
+  const isMessage = mode === TransactionMode.Msg
+  return {
+    [ENVELOPE.branch]: isMessage ? String(number) : branch,
+    ...(isMessage && { [BRANCH_NAME_HEADER]: branch }),
+    [OP_HEADER]: op,
+  }
 }

@@ -1,7 +1,7 @@
-import { ENVELOPE, OP_HEADER, PostcommitError, SIGNATURE_HEADERS, type SigningKey, signCall } from 'postcommit/protocol'
+import { ENVELOPE, PostcommitError, SIGNATURE_HEADERS, type SigningKey, signCall } from 'postcommit/protocol'
 import type { Dispatcher } from 'undici'
 import { readHttpFailure, readRetryAfter } from '../engine/http-outcome.ts'
-import { type BranchAnswer, type BranchCall, callId } from './branch-call.ts'
+import { type BranchAnswer, type BranchCall, branchHeaders, callId } from './branch-call.ts'
 import type { CallsUnderWay } from './calls-under-way.ts'
 import { type CallEnd, HttpCall } from './http-call.ts'
 
@@ -105,8 +105,7 @@ function ownHeaders(call: BranchCall, keys: readonly SigningKey[]): Record<strin
   return {
     [ENVELOPE.content]: typeof content === 'string' ? 'application/json' : 'application/octet-stream',
     [ENVELOPE.gid]: call.gid,
-    [ENVELOPE.branch]: call.branch,
-    [OP_HEADER]: call.op,
+    ...branchHeaders(call),
     ...(call.key !== undefined && { [ENVELOPE.key]: encodeURIComponent(call.key) }),
     'postcommit-attempt': String(call.attempt),
     [SIGNATURE_HEADERS.id]: id,

@@ -1,6 +1,6 @@
-import { ENVELOPE, OP_HEADER } from 'postcommit/protocol'
+import { ENVELOPE } from 'postcommit/protocol'
 import type { BackOff } from '../engine/outcome.ts'
-import type { BranchAnswer } from './branch-call.ts'
+import { type BranchAnswer, branchHeaders } from './branch-call.ts'
 import type { Delivery, Destination } from './destination.ts'
 
 /**
@@ -65,7 +65,7 @@ export function createHandlerDestination(name: string, handle: Handler, options:
       }
     },
     async call({ gid, branch, number, op, target, key, content, headers, attempt, ...call }, stopping) {
-      const named = { [ENVELOPE.gid]: gid, [ENVELOPE.branch]: branch, [OP_HEADER]: op }
+      const named = { [ENVELOPE.gid]: gid, ...branchHeaders({ mode: call.mode, number, branch, op }) }
       const delivery: Delivery = {
         source: '',
         gid,

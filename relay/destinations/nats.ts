@@ -2,14 +2,12 @@ import { messageId, NATS_DESTINATION, OP_HEADER } from 'postcommit/protocol'
 import type { Broker } from '../broker/broker.ts'
 import type { BackOff, Outcome } from '../engine/outcome.ts'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
-import type { BranchAnswer } from './branch-call.ts'
+import { BRANCH_NAME_HEADER, type BranchAnswer } from './branch-call.ts'
 import type { Destination } from './destination.ts'
 
 const UNAVAILABLE_MS = 1000
 /** The broker connection gives up on an acknowledgement long before. */
 const TIMEOUT_MS = 10_000
-/** The name of the branch; its number is in the header of every message. */
-const BRANCH_HEADER = 'postcommit-branch-name'
 
 /** The broker as a destination: for delayed messages, and for messages set aside from the log. */
 export function createNatsDestination(broker: Broker, concurrency: number, backOff: BackOff): Destination {
@@ -42,7 +40,7 @@ export function createNatsDestination(broker: Broker, concurrency: number, backO
           subject: target,
           key,
           content,
-          headers: JSON.stringify({ ...headers, [BRANCH_HEADER]: branch, [OP_HEADER]: op }),
+          headers: JSON.stringify({ ...headers, [BRANCH_NAME_HEADER]: branch, [OP_HEADER]: op }),
         }
         broker.publish(message, (verdict) => resolve(answerOf(verdict, target)))
       }),

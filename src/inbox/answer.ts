@@ -27,9 +27,16 @@ export function problem(status: number, detail?: string, more: Answer['headers']
   }
 }
 
-/** The answer for what went wrong before or inside the handler; `unexpected` errors are for the log, not the caller. */
-export function answerTo(error: unknown): { readonly answer: Answer; readonly unexpected: boolean } {
-  if (error instanceof DeliveryRefused) return { answer: problem(410, error.message), unexpected: false }
+/**
+ * The answer for what went wrong before or inside the handler; `unexpected` errors are for the log, not the caller.
+ *
+ * @param refused - what says to this caller that trying again cannot help
+ */
+export function answerTo(
+  error: unknown,
+  refused: 409 | 410,
+): { readonly answer: Answer; readonly unexpected: boolean } {
+  if (error instanceof DeliveryRefused) return { answer: problem(refused, error.message), unexpected: false }
   if (error instanceof DeliveryPostponed) {
     const seconds = String(Math.ceil(error.retryAfterMs / 1000))
     return { answer: problem(503, error.message, { 'retry-after': seconds }), unexpected: false }
@@ -48,4 +55,5 @@ const STATUS_OF: ReadonlyMap<string, number> = new Map([
   ['POSTCOMMIT_INVALID_DELIVERY', 400],
   ['POSTCOMMIT_DELIVERY_MISMATCH', 400],
   ['POSTCOMMIT_INBOX_ID_REUSED', 409],
+  ['POSTCOMMIT_BRANCH_IN_PROGRESS', 425],
 ])

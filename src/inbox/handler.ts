@@ -1,11 +1,12 @@
 import { PostcommitError } from '../protocol/errors.ts'
 import { LIMITS } from '../protocol/limits.ts'
+import type { Answer } from './answer.ts'
 import { type FetchListener, fetchListener } from './fetch-listener.ts'
 import { type Inbox, saysDuplicate } from './inbox.ts'
 import { type NodeListener, nodeListener } from './node-listener.ts'
-import type { CallDelivery } from './read-call.ts'
+import { type CallDelivery, readCallEnvelope } from './read-call.ts'
 import type { PayloadOptions } from './read-payload.ts'
-import { type Call, type Reception, receiveCall } from './receive-call.ts'
+import { type Call, type CommonReception, receiveCall } from './receive-call.ts'
 import { parseSecrets } from './signing-secrets.ts'
 
 /** What {@link handler} takes with or without an inbox. */
@@ -55,7 +56,8 @@ export interface DeliveryHandler {
  * Answers 204 when `handle` has taken effect, with `postcommit-outcome: duplicate` if that was before; 410 on
  * {@link DeliveryRefused}, 503 on {@link DeliveryPostponed}, 500 without details on anything else it throws; 401 for
  * a signature that is missing, wrong or too old, 400, 405, 413 or 415 for a request that no relay sends, 409 if the
- * inbox knows the id with other content. Refusals are `application/problem+json`.
+ * inbox knows the id with other content, 425 on `POSTCOMMIT_BRANCH_IN_PROGRESS`. Refusals are
+ * `application/problem+json`. Branches of sagas are for {@link branchHandler}.
  *
  * Mount it before any body parser: the signature covers the bytes as they were sent.
  *
@@ -76,16 +78,37 @@ export function handler<Payload = unknown>(options: HandlerOptions<Payload>): De
 export function handler<Payload, Tx>(
   options: InboxHandlerOptions<Payload, Tx> | HandlerOptions<Payload>,
 ): DeliveryHandler {
+  const reception = {
+    ...commonReception(options, 'handler'),
+    envelope: readCallEnvelope,
+    run: (delivery: CallDelivery<Payload>) => runDelivery(options, delivery),
+    refused: 410 as const,
+  }
+  return listeners((call) => receiveCall(reception, call))
+}
+
+/** What every call is received with. */
+export function commonReception<Payload>(
+  options: CommonHandlerOptions<Payload>,
+  caller: string,
+): CommonReception<Payload> {
   const { onError = warn } = options
-  const reception: Reception<Payload> = {
-    keys: parseSecrets(options.secrets, 'handler'),
+  const positive = (name: string, value: number): number => {
+    if (Number.isSafeInteger(value) && value > 0) return value
+    const reason = `${name} is ${value}, not a positive integer`
+    throw new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', { function: caller, reason })
+  }
+  return {
+    keys: parseSecrets(options.secrets, caller),
     toleranceSeconds: positive('toleranceSeconds', options.toleranceSeconds ?? 300),
     bodyBytesMax: positive('bodyBytesMax', options.bodyBytesMax ?? LIMITS.payloadBytesHard),
     payload: options,
-    run: (delivery) => runDelivery(options, delivery),
     onError: (error, id) => onError(error, { id }),
   }
-  const receive = (call: Call) => receiveCall(reception, call)
+}
+
+/** The two shapes of one reception. */
+export function listeners(receive: (call: Call) => Promise<Answer>): DeliveryHandler {
   return { node: nodeListener(receive), fetch: fetchListener(receive) }
 }
 
@@ -96,15 +119,6 @@ async function runDelivery<Payload, Tx>(
   if (options.inbox === undefined) return saysDuplicate(await options.handle(delivery))
   const { inbox, handle } = options
   return (await inbox.once(delivery, (tx) => handle(delivery, tx))).duplicate
-}
-
-function positive(name: string, value: number): number {
-  if (Number.isSafeInteger(value) && value > 0) return value
-  throw invalidOptions(`${name} is ${value}, not a positive integer`)
-}
-
-function invalidOptions(reason: string): PostcommitError<'POSTCOMMIT_INVALID_OPTIONS'> {
-  return new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', { function: 'handler', reason })
 }
 
 function warn(error: unknown): void {

@@ -1,10 +1,12 @@
+import { parseBranchCallId } from '../protocol/branch-call.ts'
 import { PostcommitError } from '../protocol/errors.ts'
 import { type Gid, parseMessageId } from '../protocol/gid.ts'
 import { ENVELOPE, type MessageHeaders } from '../protocol/headers.ts'
 import { SIGNATURE_HEADERS } from '../protocol/webhook-signature.ts'
+import type { Received } from './receive-call.ts'
 
 /** A call of the relay as the handler sees it. */
-export interface CallDelivery<Payload = unknown> {
+export interface CallDelivery<Payload = unknown> extends Received<Payload> {
   /** Unique for ever and the same at every attempt. */
   readonly id: string
   readonly gid: Gid
@@ -14,16 +16,10 @@ export interface CallDelivery<Payload = unknown> {
   readonly key: string | undefined
   /** 1 for the first attempt. */
   readonly attempt: number
-  /** The content as a value: what the schema gave back, the parsed JSON, or the bytes. */
-  readonly payload: Payload
-  /** The exact content that was signed. */
-  readonly content: string | Uint8Array
-  /** All headers of the request, names in lower case. The signature does not cover them. */
-  readonly headers: MessageHeaders
 }
 
 /** Who a call says it is. */
-export type CallEnvelope = Pick<CallDelivery, 'id' | 'gid' | 'branch' | 'key' | 'attempt'>
+type CallEnvelope = Pick<CallDelivery, 'id' | 'gid' | 'branch' | 'key' | 'attempt'>
 
 /**
  * Reads the envelope of a call. The id comes from `webhook-id`, which is signed, and never from the plain headers,
@@ -32,12 +28,22 @@ export type CallEnvelope = Pick<CallDelivery, 'id' | 'gid' | 'branch' | 'key' | 
  */
 export function readCallEnvelope(headers: MessageHeaders): CallEnvelope {
   const id = headers[SIGNATURE_HEADERS.id] ?? invalid(`${SIGNATURE_HEADERS.id} is missing`)
-  const { gid, branch } = parseMessageId(id) ?? invalid(`${SIGNATURE_HEADERS.id} is not a gid and a number`)
+  const { gid, branch } = parseMessageId(id) ?? invalid(notMessage(id))
   if ((headers[ENVELOPE.gid] ?? gid) !== gid) invalid(`${ENVELOPE.gid} names another message than webhook-id`)
   if ((headers[ENVELOPE.branch] ?? String(branch)) !== String(branch)) {
     invalid(`${ENVELOPE.branch} names another message than webhook-id`)
   }
-  return { id, gid, branch, key: readKey(headers[ENVELOPE.key]), attempt: readAttempt(headers['postcommit-attempt']) }
+  return { id, gid, branch, ...readOccasion(headers) }
+}
+
+/** The key of a call, and which attempt it is. */
+export function readOccasion(headers: MessageHeaders): Pick<CallDelivery, 'key' | 'attempt'> {
+  return { key: readKey(headers[ENVELOPE.key]), attempt: readAttempt(headers['postcommit-attempt']) }
+}
+
+function notMessage(id: string): string {
+  const what = parseBranchCallId(id) === undefined ? '' : '; it names a branch, which branchHandler() takes'
+  return `${SIGNATURE_HEADERS.id} is not a gid and a number${what}`
 }
 
 /**

@@ -3,8 +3,8 @@ const POSTPONED = Symbol.for('postcommit.delivery-postponed')
 
 /**
  * Thrown by a handler to refuse a delivery for good: trying again cannot help. A call is answered 410 and becomes a
- * dead letter at the relay; a subscriber's message goes to its dead letter subject. What the handler did in its
- * transaction is rolled back.
+ * dead letter at the relay; a subscriber's message goes to its dead letter subject; a branch of a saga is answered 409
+ * and turns the saga back. What the handler did in its transaction is rolled back.
  *
  * @example
  * ```ts

@@ -24,6 +24,25 @@ export interface BranchRequest {
   readonly url?: string | undefined
 }
 
+/**
+ * The name of a call for ever, the same at every attempt: the `webhook-id` under which it is signed. Branches of a
+ * message have the {@link messageId} of the message instead.
+ */
+export function branchCallId({ gid, branch, op }: Pick<BranchCall, 'branch'> & { gid: string; op: string }): string {
+  return `${gid}:${branch}:${op}`
+}
+
+/** What a {@link branchCallId} or the id of a message names, or `undefined` if the text is neither. */
+export function parseBranchCallId(id: string): BranchCall | undefined {
+  const [gid, branch, op = BranchOp.Action, ...more] = id.split(':')
+  if (more.length > 0) return undefined
+  try {
+    return parseBranchCall({ gid, branch, op })
+  } catch {
+    return undefined
+  }
+}
+
 const BRANCH = new RegExp(`^[A-Za-z0-9_.-]{1,${LIMITS.branchCharacters}}$`)
 
 /**

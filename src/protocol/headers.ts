@@ -8,7 +8,7 @@ export type MessageHeaders = Readonly<Record<string, string>>
 export const ENVELOPE = {
   /** The global transaction id. */
   gid: 'postcommit-gid',
-  /** The number of the message within its transaction, from 1. */
+  /** The number of the message within its transaction, from 1; of a saga the name of the branch. */
   branch: 'postcommit-branch',
   /** The ordering key, percent-encoded, where there is one. */
   key: 'postcommit-key',

@@ -19,6 +19,7 @@ const NAMES = {
     'ERRORS',
     'PostcommitError',
     'backQueryHandler',
+    'branchHandler',
     'createInbox',
     'createOutbox',
     'createRelayClient',
