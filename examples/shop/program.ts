@@ -42,7 +42,7 @@ export interface Program {
   readonly lines: readonly string[]
 }
 
-const READY_TIMEOUT_MS = 30_000
+const READY_TIMEOUT_MS = 60_000
 
 /** A program as a child process, which ends with this one. */
 export function createProgram(options: ProgramOptions): Program {
