@@ -16,9 +16,9 @@ export function dtmRefusal(target: string, status: number, text: string): string
 
 /** Why a transaction was given up, in the words of its dialect. `notes`: what is known of its ops since they were written. */
 export function reasonIn(row: ClaimedTransaction, reason: Reason, notes: ReadonlyMap<string, OpNote>): string {
-  if (row.dialect !== 'dtm') return reasonText(reason)
   const branch = reason.kind === 'branch-failed' ? reason.branch : ''
-  return dtmReasonText(reason, row, notes.get(opKey({ branch, op: 'action' }))?.error)
+  const note = notes.get(opKey({ branch, op: 'action' }))
+  return row.dialect === 'dtm' ? dtmReasonText(reason, row, note?.error) : reasonText(reason, note)
 }
 
 /** Who speaks DTM's dialect has said when to call again, and counts on it: doubling, without jitter. */

@@ -103,14 +103,17 @@ function replaced(ops: readonly Op[], op: Op): readonly Op[] {
   return ops.map((one) => (opKey(one) === key ? op : one))
 }
 
-/** Why a transaction was given up, for people; `undefined` if they have given the reason themselves. */
-export function reasonText(reason: Reason): string {
+/**
+ * Why a transaction was given up, for people.
+ * @param note - what is known of the call that failed
+ */
+export function reasonText(reason: Reason, note: Pick<OpNote, 'error' | 'httpStatus'> = {}): string {
   switch (reason.kind) {
     case 'asked':
     case 'forced':
       return reason.text
     case 'branch-failed':
-      return `branch ${reason.branch} failed`
+      return `branch ${reason.branch} failed${saidBy(note)}`
     case 'retry-limit':
       return `branch ${reason.branch} failed more than ${reason.limit} times`
     case 'deadline':
@@ -118,6 +121,11 @@ export function reasonText(reason: Reason): string {
     case 'rolled-back':
       return 'the local transaction was rolled back'
   }
+}
+
+/** What the branch said beyond its status, if it did. */
+function saidBy({ error, httpStatus }: Pick<OpNote, 'error' | 'httpStatus'>): string {
+  return error === undefined || error === `answered ${httpStatus}` ? '' : `: ${error}`
 }
 
 /** An op as it is to be stored. */

@@ -23,6 +23,18 @@ describe('readBranchAnswer', () => {
     expect(readBranchAnswer(answer(200, '{"note":"FAILURE, ONGOING"}')).outcome.kind).toBe('done')
   })
 
+  test.each([
+    ['', 'answered 409'],
+    ['{"status":409,"detail":"sold\\nout"}', 'sold out'],
+    ['sold out\u0000\n', 'sold out'],
+    ['{"detail":{"sku":"a"}}', 'answered 409'],
+    ['{"error":"secret"}', 'answered 409'],
+    ['<html>sorry</html>', 'answered 409'],
+    ['x'.repeat(1000), `${'x'.repeat(199)}…`],
+  ])('why it refused, from %j', (body, error) => {
+    expect(readBranchAnswer(answer(409, body)).outcome).toEqual({ kind: 'failure', error })
+  })
+
   test('a pause that is asked for is kept', () => {
     const { outcome } = readBranchAnswer({ ...answer(503), retryAfterMs: 2000 })
     expect(outcome).toEqual({ kind: 'retry', error: 'answered 503', retryAfterMs: 2000 })

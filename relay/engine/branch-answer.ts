@@ -5,7 +5,7 @@ import type { CallOutcome } from './transaction/record-outcome.ts'
 /** An answer as far as it decides anything. */
 export interface AnswerFacts {
   readonly status: number
-  /** Text of the answer; only the lenient reading looks at it. */
+  /** Text of the answer. It decides nothing, except in the lenient reading. */
   readonly text: () => string
   readonly retryAfterMs?: number | undefined
 }
@@ -20,15 +20,31 @@ export interface ReadAnswer {
  * Reads the answer of a branch: by its status alone. 2xx: done. 409: Failure, it has not happened and never will. 425:
  * Ongoing. 429 and 503 say that it is not the time. Anything else is no answer to the question.
  */
-export function readBranchAnswer({ status, retryAfterMs }: AnswerFacts): ReadAnswer {
-  const error = errorText(`answered ${status}`)
+export function readBranchAnswer({ status, retryAfterMs, text }: AnswerFacts): ReadAnswer {
+  const error = `answered ${status}`
   const asked = retryAfterMs !== undefined && { retryAfterMs }
   if (status >= 200 && status < 300) return { outcome: { kind: 'done' }, result: 'ok' }
-  if (status === 409) return { outcome: { kind: 'failure', error }, result: 'ok' }
+  if (status === 409) return { outcome: { kind: 'failure', error: readRefusal(text()) ?? error }, result: 'ok' }
   if (status === 425) return { outcome: { kind: 'ongoing' }, result: 'ok' }
   if (status === 429 || status === 503) return { outcome: { kind: 'retry', error, ...asked }, result: 'away' }
   // 4xx is about this call; that the destination works is not in doubt.
   return { outcome: { kind: 'retry', error, ...asked }, result: status < 500 ? 'ok' : 'failed' }
+}
+
+/** Why a branch has refused, for people: the `detail` of a problem (RFC 9457), or plain text; undefined: it did not say. */
+function readRefusal(text: string): string | undefined {
+  const said = detailOf(text) ?? (/^\s*[<{["]/.test(text) ? '' : text)
+  return errorText(said) || undefined
+}
+
+function detailOf(text: string): string | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value !== 'object' || value === null || !('detail' in value)) return undefined
+    return typeof value.detail === 'string' ? value.detail : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /**

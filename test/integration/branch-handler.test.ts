@@ -53,7 +53,7 @@ test('a message that a relay was told of is taken by handler() with an inbox, li
   const gid = gidOf('message')
   const action = { destination: 'stock', path: '/deduct' }
   const branches = ['first', '02'].map((branch) => ({ branch, ops: { action }, payload: `{"of":"${branch}"}` }))
-  expect(await run({ do: 'submit', gid, transaction: messageTo({ branches }), waitMs: 5000 })).toMatchObject({
+  expect(await run({ do: 'submit', gid, transaction: messageTo({ branches }), waitMs: 30_000 })).toMatchObject({
     outcome: 'done',
   })
   expect(await effects()).toEqual(['{"of":"first"}', '{"of":"02"}'])
@@ -83,7 +83,7 @@ describe('branchHandler()', () => {
   test('carries out the branches of a saga, each under the signature of its own call', async () => {
     await open(passing(() => undefined).node)
     const gid = gidOf('saga')
-    expect(await run({ do: 'submit', gid, transaction: sagaOf(['order', 'stock']), waitMs: 5000 })).toMatchObject({
+    expect(await run({ do: 'submit', gid, transaction: sagaOf(['order', 'stock']), waitMs: 30_000 })).toMatchObject({
       outcome: 'done',
     })
     expect(await effects()).toEqual(['order action', 'stock action'])
@@ -101,8 +101,11 @@ describe('branchHandler()', () => {
     }
     await open(passing(failing).node)
     const gid = gidOf('saga')
-    expect(await run({ do: 'submit', gid, transaction: sagaOf(['order', 'stock']), waitMs: 5000 })).toMatchObject({
+    expect(await run({ do: 'submit', gid, transaction: sagaOf(['order', 'stock']), waitMs: 30_000 })).toEqual({
       outcome: 'failed',
+      gid,
+      status: 'failed',
+      reason: 'branch stock failed: sold out',
     })
     // The branch that failed did so after its commit, so it is undone as well.
     expect(await effects()).toEqual([

@@ -84,7 +84,7 @@ from postcommit.global_transaction group by 1, 2 order by 1`,
     )
     const count = (kind: string, what: string) =>
       [...effects.keys()].filter((id) => id.startsWith(kind) && id.endsWith(what)).length
-    expect(count('message', '01 action')).toBe(40)
+    expect(count('message', ' 1 action')).toBe(40)
     expect([count('saga', 'order action'), count('saga', 'pay action'), count('saga', 'compensate')]).toEqual([
       40, 40, 0,
     ])
