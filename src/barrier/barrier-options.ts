@@ -17,6 +17,12 @@ export interface BarrierOptions {
 
 /** How a transaction with a barrier in it is made. */
 export interface BarrierCallOptions extends BarrierOptions {
+  /**
+   * The branch is the pivot of a saga. When `work` throws `DeliveryRefused`, that is written down, and every other call
+   * of the branch is refused as well: the saga turns back on it, and no compensation would keep out a call that was only
+   * late. Default false.
+   */
+  readonly pivot?: boolean
   /** Isolation of the transaction; the database's default otherwise. */
   readonly isolationLevel?: IsolationLevel
 }

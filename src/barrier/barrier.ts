@@ -1,13 +1,14 @@
 import { type BranchCall, type BranchRequest, parseBranchCall, readBranchCall } from '../protocol/branch-call.ts'
 import { PostcommitError } from '../protocol/errors.ts'
+import { DeliveryRefused } from '../protocol/refusal.ts'
 import { CommitFailure } from '../store/database.ts'
 import { type BarrierDatabase, type BarrierTransactionOf, openBarrierDatabase, rowsInside } from './barrier-database.ts'
 import { type BarrierCallOptions, type BarrierOptions, checkOptions, invalidOption } from './barrier-options.ts'
-import { type BarrierRows, inProgress } from './barrier-rows.ts'
+import { type BarrierRows, inProgress, type RowKey } from './barrier-rows.ts'
 import { adjustBranch } from './redis/adjust-branch.ts'
 import type { Adjusted, Adjustment } from './redis/adjustment.ts'
 import type { RedisStore } from './redis/redis-store.ts'
-import { type BarrierResult, judge, rowsOf } from './truth-table.ts'
+import { type BarrierResult, judge, REFUSED, rowsOf, type Skipped, undoneBy } from './truth-table.ts'
 
 /** The barrier of one call of a branch: its effect happens once, and nothing is undone that was not done. */
 export interface Barrier extends BranchCall {
@@ -88,14 +89,21 @@ function openBarrier(branchCall: BranchCall): Barrier {
       options: BarrierCallOptions = {},
     ) {
       const { id, waitMs } = checkOptions('call', options)
+      const { isolationLevel, pivot = false } = options
       const database = openBarrierDatabase(db, 'call')
-      return await once('call', id, async () => {
-        return await database
-          .transaction((tx, rows) => pass(branchCall, id, rows, () => work(tx)), {
-            waitMs,
-            isolationLevel: options.isolationLevel,
-          })
+      const commit = <R>(run: (tx: BarrierTransactionOf<Db>, rows: BarrierRows) => Promise<R>) =>
+        database
+          .transaction(run, { waitMs, isolationLevel })
           .catch((error: unknown) => rethrowCommitFailure(branchCall, error))
+      return await once('call', id, async () => {
+        try {
+          return await commit((tx, rows) => pass(branchCall, id, rows, () => work(tx)))
+        } catch (error) {
+          if (!pivot || !(error instanceof DeliveryRefused)) throw error
+          const skipped = await commit((_, rows) => refuseForGood(branchCall, id, rows))
+          if (skipped === undefined) throw error
+          return { skipped }
+        }
       })
     },
     async adjust(store, adjustment, options = {}) {
@@ -117,8 +125,35 @@ async function pass<T>(
   const before = added.has(op) ? undefined : await rows.read(key, op)
   // The row that was in the way is gone: its transaction was rolled back in between.
   if (!added.has(op) && before === undefined) throw inProgress(key)
+  if (before?.reason === REFUSED) throw refusedBefore(key)
   const skipped = judge(op, added, before?.reason)
-  return skipped === undefined ? { skipped: false, value: await work() } : { skipped }
+  if (skipped !== undefined) return { skipped }
+  const undone = undoneBy(op)
+  if (undone !== undefined && (await rows.read(key, undone))?.reason === REFUSED) return { skipped: 'empty' }
+  return { skipped: false, value: await work() }
+}
+
+/**
+ * Writes down that the op was refused, unless another call of it has come to an end meanwhile; its rows, and what it
+ * did, were rolled back.
+ *
+ * @returns why the refusal does not stand, or `undefined` if it does
+ */
+async function refuseForGood(
+  { gid, branch, op }: BranchCall,
+  id: string,
+  rows: BarrierRows,
+): Promise<Skipped | undefined> {
+  const key = { gid, branch, id }
+  const added = await rows.add(key, [op], { reason: REFUSED, digest: undefined })
+  if (added.has(op)) return undefined
+  const before = await rows.read(key, op)
+  if (before === undefined) throw inProgress(key)
+  return before.reason === REFUSED ? undefined : judge(op, added, before.reason)
+}
+
+function refusedBefore({ gid, branch }: RowKey): DeliveryRefused {
+  return new DeliveryRefused(`branch ${branch} of ${gid} was refused before`)
 }
 
 /**

@@ -35,6 +35,14 @@ export function rowsOf(op: BranchOp): readonly string[] {
   return undone === undefined ? [op] : [undone, op]
 }
 
+/** The reason of a row that says: this was refused, and must never happen any more. */
+export const REFUSED = 'refused'
+
+/** What an op undoes, if it does. */
+export function undoneBy(op: BranchOp): BranchOp | undefined {
+  return UNDOES[op]
+}
+
 /**
  * What to do, by which rows were new.
  *

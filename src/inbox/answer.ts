@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import { PostcommitError } from '../protocol/errors.ts'
-import { DeliveryPostponed, DeliveryRefused } from './refusal.ts'
+import { DeliveryPostponed, DeliveryRefused } from '../protocol/refusal.ts'
 
 /** What a call is answered. */
 export interface Answer {

@@ -1,9 +1,9 @@
 import { Webhook } from 'standardwebhooks'
 import { describe, expect, test } from 'vitest'
 import { PostcommitError } from '../protocol/errors.ts'
+import { DeliveryPostponed, DeliveryRefused } from '../protocol/refusal.ts'
 import { type BranchDelivery, branchHandler } from './branch-handler.ts'
 import { handler } from './handler.ts'
-import { DeliveryPostponed, DeliveryRefused } from './refusal.ts'
 
 const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
 const body = '{"sku":"a"}'

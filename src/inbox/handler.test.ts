@@ -3,10 +3,10 @@ import type { AddressInfo } from 'node:net'
 import { Webhook } from 'standardwebhooks'
 import { afterAll, describe, expect, test } from 'vitest'
 import { PostcommitError } from '../protocol/errors.ts'
+import { DeliveryPostponed, DeliveryRefused } from '../protocol/refusal.ts'
 import { type CommonHandlerOptions, type DeliveryHandler, type HandlerOptions, handler } from './handler.ts'
 import type { Inbox } from './inbox.ts'
 import type { CallDelivery } from './read-call.ts'
-import { DeliveryPostponed, DeliveryRefused } from './refusal.ts'
 
 const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
 const otherSecret = `whsec_${Buffer.alloc(32, 8).toString('base64')}`

@@ -1,7 +1,7 @@
 import { saysDuplicate } from '../inbox/inbox.ts'
 import type { PayloadOptions } from '../inbox/read-payload.ts'
-import { DeliveryPostponed, DeliveryRefused } from '../inbox/refusal.ts'
 import { PostcommitError } from '../protocol/errors.ts'
+import { DeliveryPostponed, DeliveryRefused } from '../protocol/refusal.ts'
 import { type BackOff, pauseMs } from './back-off.ts'
 import type { NatsMessage } from './nats-connection.ts'
 import { readDelivery, type SubscribedDelivery } from './read-delivery.ts'

@@ -30,7 +30,11 @@ export interface UndoableStep<Earlier extends string> extends CommonStep<Earlier
   readonly leavesNothing?: never
 }
 
-/** The step on which the saga turns: it may fail, and once it has succeeded the saga only goes forward. */
+/**
+ * The step on which the saga turns: it may fail, and once it has succeeded the saga only goes forward. Nothing undoes
+ * it, so its refusal must hold for every other call of it, one that comes late included: `barrier.call(db, work, { pivot:
+ * true })` sees to that.
+ */
 export interface PivotStep<Earlier extends string> extends CommonStep<Earlier> {
   readonly pivot: true
   readonly undo?: never

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { PostcommitError } from 'postcommit'
+import { DeliveryRefused, PostcommitError } from 'postcommit'
 import { type BarrierResult, createBarrier } from 'postcommit/barrier'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type BarrierStore, type Run, SQL_STORES } from '../support/barrier-stores.ts'
@@ -10,7 +10,10 @@ const branch = (gid: string, op: string, name = '01') => createBarrier({ gid, br
 const said = async (promise: Promise<BarrierResult<unknown>>) =>
   await promise.then(
     ({ skipped }) => skipped,
-    (error: unknown) => (error instanceof PostcommitError ? error.code : error),
+    (error: unknown) => {
+      if (error instanceof PostcommitError) return error.code
+      return error instanceof DeliveryRefused ? error.message : error
+    },
   )
 
 function signal(): [Promise<void>, () => void] {
@@ -86,6 +89,46 @@ describe.each(SQL_STORES)('the barrier in $store', ({ open }) => {
     expect(await store.rows(gid)).toEqual([])
     expect(await pass('compensate')).toBe('empty')
     expect(await store.effects()).toEqual([])
+  })
+
+  describe('a pivot that refuses', () => {
+    const refused = async (run: Run) => {
+      await effect('refused')(run)
+      throw new DeliveryRefused('no cover')
+    }
+    const refusing = () => said(store.call(branch(gid, 'action'), refused, { pivot: true }))
+
+    test('has refused every other call as well', async () => {
+      expect(await refusing()).toBe('no cover')
+      expect(await store.rows(gid)).toEqual(['01 action 01 refused'])
+      expect(await pass('action')).toBe(`branch 01 of ${gid} was refused before`)
+      expect(await refusing()).toBe(`branch 01 of ${gid} was refused before`)
+      expect(await store.effects()).toEqual([])
+    })
+
+    test('comes to one end with calls that do not refuse, whichever is first', async () => {
+      for (let n = 0; n < 10; n += 1) {
+        gid = randomUUID()
+        const paying = said(store.call(branch(gid, 'action'), effect(gid), { pivot: true }))
+        const [refusal, payment] = await Promise.all([refusing(), paying])
+        const isPaid = (await store.effects()).includes(gid)
+        expect([refusal, payment]).toEqual(
+          isPaid ? ['duplicate', false] : ['no cover', `branch 01 of ${gid} was refused before`],
+        )
+        expect(await pass('action')).toBe(isPaid ? 'duplicate' : `branch 01 of ${gid} was refused before`)
+      }
+    })
+
+    test('leaves nothing to undo, should somebody try', async () => {
+      await refusing()
+      expect(await pass('compensate')).toBe('empty')
+      expect(await store.effects()).toEqual([])
+    })
+
+    test('without saying that it is a pivot, refuses this call alone', async () => {
+      expect(await said(store.call(branch(gid, 'action'), refused))).toBe('no cover')
+      expect(await pass('action')).toBe(false)
+    })
   })
 
   test('several barriers of one handler are kept apart by their names', async () => {
