@@ -17,6 +17,7 @@ test('the programs in docs/sagas.md run with its configuration, and end as it sa
   const [, config = ''] = /```json\n([\s\S]*?)```/.exec(document) ?? []
   const [port, apiPort] = [await freePort(), await freePort()]
   mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
   writeFileSync(join(folder, 'participant.ts'), participant)
   writeFileSync(join(folder, 'initiator.ts'), initiator.replace(':8484', `:${apiPort}`))
   writeFileSync(join(folder, 'postcommit.json'), config.replace(':3000', `:${port}`))
