@@ -2,6 +2,7 @@ import pg from 'pg'
 import type { Logger } from 'pino'
 import type { DtmOptions } from './api/dtm/dtm-server.ts'
 import type { Api, ApiOptions } from './api/server.ts'
+import type { TargetRules } from './coordinator/target-rules.ts'
 import type { AddressRules } from './destinations/address-rules.ts'
 import type { Listening } from './http-server.ts'
 import type { Metrics } from './observe/metrics.ts'
@@ -23,6 +24,7 @@ export interface ListenersOptions {
   /** The database of the transactions. */
   readonly database: SessionConfig
   readonly addresses: AddressRules
+  readonly targets: TargetRules
   /** Undefined while they are not there yet. */
   readonly transactions: () => ServedTransactions | undefined
   readonly metrics: Metrics
@@ -70,13 +72,13 @@ export class Listeners {
   }
 
   async #listen(): Promise<RelayAddresses> {
-    const { api, dtm, addresses, transactions, metrics, log } = this.#options
+    const { api, dtm, addresses, targets, transactions, metrics, log } = this.#options
     try {
       // Loaded here, so that a relay that serves neither does not have them in memory.
       if (api !== undefined) {
         const { startApi } = await import('./api/server.ts')
         this.#pool = this.#openPool()
-        this.#api = await startApi(api, { pool: this.#pool, transactions, metrics, log })
+        this.#api = await startApi(api, { pool: this.#pool, transactions, targets, metrics, log })
         log.info({ url: this.#api.url, auth: api.auth ?? 'keys' }, 'serving the API')
       }
       if (dtm !== undefined) {

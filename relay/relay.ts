@@ -10,12 +10,14 @@ import type { ApiOptions } from './api/server.ts'
 import type { Broker } from './broker/broker.ts'
 import { Publishing } from './broker/publishing.ts'
 import type { StreamOptions } from './broker/streams.ts'
+import { TargetRules } from './coordinator/target-rules.ts'
 import { readAddressRules } from './destinations/address-rules.ts'
 import type { Destination } from './destinations/destination.ts'
 import { createHandlerDestination, type Handler } from './destinations/handler.ts'
 import type { createHttpDestination, HttpDestinationOptions } from './destinations/http.ts'
 import { createNatsDestination } from './destinations/nats.ts'
 import type { createUrlDestination, UrlDestinationOptions } from './destinations/url.ts'
+import { subjectFilterProblem } from './engine/subject-filter.ts'
 import { Listeners, type ListenersOptions, type RelayAddresses } from './listeners.ts'
 import { createMetrics, type Metrics } from './observe/metrics.ts'
 import type { SessionConfig } from './sessions.ts'
@@ -44,6 +46,11 @@ export interface CoordinatorOptions {
    * give as the destination of their back-query, and the name of a database of this relay.
    */
   readonly checks?: Readonly<Record<string, string>>
+  /**
+   * Subjects, `*` and `>` allowed, on which services may be asked by a request of NATS what became of a prepared
+   * message; without it none is.
+   */
+  readonly checkSubjects?: readonly string[]
   /** Which addresses are called that come with a transaction; without it none is, only configured destinations. */
   readonly urls?: UrlDestinationOptions
   /** Whom to tell of branches that fail again and again: by POST, once for every so many attempts, default 3. */
@@ -261,6 +268,10 @@ function checkCoordinator(
   if (dtm !== undefined) checkDtmExposure(dtm)
   const limit = api?.operationsPerSecond ?? 1
   if (!(limit >= 1)) throw invalid(`api.operationsPerSecond is ${limit}, not at least 1`)
+  for (const filter of coordinator?.checkSubjects ?? []) {
+    const problem = subjectFilterProblem(filter)
+    if (problem !== undefined) throw invalid(`coordinator.checkSubjects: ${problem}`)
+  }
   if (coordinator === undefined) {
     if (api === undefined && dtm === undefined) return
     throw invalid(`${api === undefined ? 'dtm' : 'api'} needs coordinator`)
@@ -285,7 +296,12 @@ function transactionsOf(
     checkAfterMs,
     deadlineMs,
     alerts: alerts && { everyAttempts: ALERT_EVERY, ...alerts },
+    targets: targetRules(coordinator),
   }
+}
+
+function targetRules({ urls, checkSubjects = [] }: Partial<CoordinatorOptions> = {}): TargetRules {
+  return new TargetRules({ addresses: urls && readAddressRules(urls), checkSubjects })
 }
 
 function checkUrls({ urls }: CoordinatorOptions): void {
@@ -308,7 +324,7 @@ function openListeners(
   const database = databases[coordinator?.database ?? '']
   if (database === undefined || (api === undefined && dtm === undefined)) return undefined
   const addresses = readAddressRules(coordinator?.urls ?? { allow: [] })
-  return new Listeners({ ...parts, api, dtm, database, addresses })
+  return new Listeners({ ...parts, api, dtm, database, addresses, targets: targetRules(coordinator) })
 }
 
 /** Questions to databases have connections of their own: one may wait for an open transaction. */

@@ -13,6 +13,7 @@ import { Coordinator } from './coordinator/coordinator.ts'
 import { Intake } from './coordinator/intake.ts'
 import { Operations } from './coordinator/operations.ts'
 import { ASSUME_COMMITTED } from './coordinator/stored-target.ts'
+import type { TargetRules } from './coordinator/target-rules.ts'
 import type { Destination } from './destinations/destination.ts'
 import type { Metrics } from './observe/metrics.ts'
 import { countTransactions } from './store/transaction/count-transactions.ts'
@@ -24,6 +25,8 @@ export interface TransactionsOptions {
   /** Databases that are asked themselves what became of a prepared message, by the name that it gives as its back-query. */
   readonly checks: ReadonlyMap<string, pg.Pool>
   readonly alerts?: AlertsOptions | undefined
+  /** Which targets are taken in. */
+  readonly targets: TargetRules
   /** How long after its prepare a message is asked about, unless it says when, milliseconds. */
   readonly checkAfterMs: number
   /** How long an initiator may take, unless it says how long, milliseconds. */
@@ -64,10 +67,16 @@ interface Surroundings {
 
 /** Serves the global transactions of a database: takes them in, carries them out, asks about the undecided. */
 export function serveTransactions(options: TransactionsOptions & Surroundings): ServedTransactions {
-  const { source, pool, metrics, checkAfterMs, deadlineMs } = options
+  const { source, pool, metrics, targets, checkAfterMs, deadlineMs } = options
   const coordinator = new Coordinator(options)
   const intake = new Intake(pool, { refusal: tooMany })
-  const operations = new Operations({ client: pool, intake, coordinator, defaults: { checkAfterMs, deadlineMs } })
+  const operations = new Operations({
+    client: pool,
+    intake,
+    coordinator,
+    targets,
+    defaults: { checkAfterMs, deadlineMs },
+  })
   const backQuery = new BackQueryLoop({
     ...options,
     asker: (name) => askerOf(options, name),

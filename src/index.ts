@@ -12,20 +12,21 @@ export { type CommitOptions, createOutbox, type Outbox } from './outbox.ts'
 export { ERRORS, type ErrorCode, PostcommitError, type PostcommitErrorOptions } from './protocol/errors.ts'
 export type { Gid } from './protocol/gid.ts'
 export { DeliveryPostponed, DeliveryRefused } from './protocol/refusal.ts'
-export type { CallTarget, Target } from './protocol/target.ts'
+export type { ActionTarget, Target, TopicTarget } from './protocol/target.ts'
 export type { TransactionAnswer } from './protocol/transaction-answer.ts'
-export type { BranchDefinition, TransactionDefinition, TransactionOptions } from './protocol/transaction-definition.ts'
+export type {
+  BranchDefinition,
+  BranchOps,
+  TransactionDefinition,
+  TransactionOptions,
+} from './protocol/transaction-definition.ts'
 export type { TransactionMode } from './protocol/transaction-state.ts'
 export type { Verdict } from './protocol/verdict.ts'
 export type { SchemaIssue, SchemaResult, StandardSchema } from './standard-schema.ts'
 export type { IsolationLevel } from './store/database.ts'
 export type { DatabaseLike, TransactionOf } from './store/open-database.ts'
-export {
-  type BackQueryHandler,
-  type BackQueryOptions,
-  backQueryHandler,
-  type PreparedMessages,
-} from './two-phase/back-query-handler.ts'
+export { type BackQueryHandler, type BackQueryOptions, backQueryHandler } from './two-phase/back-query-handler.ts'
+export type { PreparedMessages, PreparedMessagesOptions } from './two-phase/prepared-messages.ts'
 export {
   createRelayClient,
   type OperationOptions,

@@ -2,7 +2,7 @@ import type { MessageSchemas } from './message.ts'
 import { PostcommitError } from './protocol/errors.ts'
 import { LIMITS } from './protocol/limits.ts'
 import { Unreadable } from './protocol/read-json.ts'
-import { type CallTarget, readCallTarget } from './protocol/target.ts'
+import { readTarget, type Target } from './protocol/target.ts'
 import type { DatabaseLike } from './store/open-database.ts'
 import type { MessageRouteOptions } from './two-phase/message-route.ts'
 import type { RelayClient } from './two-phase/relay-client.ts'
@@ -35,9 +35,10 @@ export interface OutboxOptions<Db extends DatabaseLike, Schemas extends MessageS
   readonly relay?: RelayClient
   /**
    * Where the relay asks what became of a commit that was announced and never released: the address under which the
-   * service serves `backQueryHandler()`, as a destination of the relay's configuration or as a URL.
+   * service serves `backQueryHandler()`, as a destination of the relay's configuration or as a URL; or the subject on
+   * which it has `answerBackQueries()` of `postcommit/nats`, `{ subject: 'orders.back-query' }`.
    */
-  readonly backQuery?: CallTarget
+  readonly backQuery?: Target
   /** How long after the announcement the relay asks for the first time, milliseconds, default 10000. */
   readonly checkAfterMs?: number
   /** How long an announcement is tried before the commit is given up, milliseconds, default 5000. */
@@ -95,7 +96,7 @@ export function parseBackQuery({
     throw invalidOptions('relay without backQuery: nobody could say what became of a commit')
   }
   try {
-    const target = readCallTarget(backQuery, 'backQuery')
+    const target = readTarget(backQuery, 'backQuery')
     return {
       target,
       onRefused: onRefused ?? ((error) => process.emitWarning(error instanceof Error ? error : String(error))),

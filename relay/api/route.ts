@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { OperationAnswer, TransactionOperation } from 'postcommit/protocol'
 import type { z } from 'zod'
+import type { TargetRules } from '../coordinator/target-rules.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Scope } from './api-key.ts'
 import type { Caller } from './authenticator.ts'
@@ -17,6 +18,8 @@ export interface ApiContext {
   readonly pool: pg.Pool
   /** Undefined while the relay is not there yet. */
   readonly transactions: () => Performing | undefined
+  /** What may subscribe to a topic. */
+  readonly targets: Pick<TargetRules, 'problemOfTarget'>
   readonly metrics: Metrics
   /** Charges a tenant with operations beyond the one that every request is. */
   readonly charge: (tenant: string, operations: number) => void

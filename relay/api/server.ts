@@ -35,6 +35,8 @@ export interface ApiSurroundings {
   readonly pool: pg.Pool
   /** The transactions of the relay; undefined while they are not there yet. */
   readonly transactions: () => Performing | undefined
+  /** What may subscribe to a topic. */
+  readonly targets: ApiContext['targets']
   readonly metrics: Metrics
   readonly log: Logger
 }
@@ -57,7 +59,7 @@ const RETRY_AFTER_SECONDS = 1
 export async function startApi(options: ApiOptions, surroundings: ApiSurroundings): Promise<Api> {
   checkApiExposure(options)
   const { host = API_HOST, port = API_PORT, auth = 'keys', operationsPerSecond } = options
-  const { pool, transactions, metrics, log } = surroundings
+  const { pool, transactions, targets, metrics, log } = surroundings
   let draining = false
   const app = createApp(log)
   app.server.maxConnections = CONNECTIONS_MAX
@@ -66,7 +68,7 @@ export async function startApi(options: ApiOptions, surroundings: ApiSurrounding
     auth === 'none' ? anybodyHere(request) : authenticator.authenticate(request.headers.authorization)
   const limit = operationsPerSecond === undefined ? undefined : new RateLimit(operationsPerSecond)
   const charge: ApiContext['charge'] = (tenant, operations) => limit?.charge(tenant, operations)
-  const common = { pool, transactions, metrics, charge, isDraining: () => draining }
+  const common = { pool, transactions, targets, metrics, charge, isDraining: () => draining }
 
   app.get('/readyz', async (_, answer) => {
     const status = draining ? 'draining' : transactions() === undefined ? 'not ready' : 'ready'

@@ -46,8 +46,17 @@ export function relayOptions(config: RelayConfig, cwd: string): Omit<RelayOption
 }
 
 function coordinatorOptions({ coordinator, api, dtm }: RelayConfig): Pick<RelayOptions, 'coordinator' | 'api' | 'dtm'> {
-  const { database, checks, checkAfterMs, deadlineMs, allowUrls, allowPorts, alertUrl, alertEveryAttempts } =
-    coordinator
+  const {
+    database,
+    checks,
+    checkSubjects,
+    checkAfterMs,
+    deadlineMs,
+    allowUrls,
+    allowPorts,
+    alertUrl,
+    alertEveryAttempts,
+  } = coordinator
   if (database === undefined) return {}
   const urls = allowUrls.length > 0 && { urls: { allow: allowUrls, ports: allowPorts } }
   const alerts = alertUrl !== undefined && { alerts: { url: alertUrl, everyAttempts: alertEveryAttempts } }
@@ -55,7 +64,7 @@ function coordinatorOptions({ coordinator, api, dtm }: RelayConfig): Pick<RelayO
   const { enabled, ...dtmOptions } = dtm
   const limit = operationsPerSecond !== undefined && { operationsPerSecond }
   return {
-    coordinator: { database, checks, checkAfterMs, deadlineMs, ...urls, ...alerts },
+    coordinator: { database, checks, checkSubjects, checkAfterMs, deadlineMs, ...urls, ...alerts },
     ...(api.enabled && { api: { host, port, auth, ...limit } }),
     ...(enabled && { dtm: dtmOptions }),
   }

@@ -1,3 +1,4 @@
+import { subjectFilterProblem } from '../engine/subject-filter.ts'
 import { isLoopback } from '../loopback.ts'
 
 /** Why a text is not the address of a PostgreSQL database, or undefined. The reason never quotes the text. */
@@ -31,14 +32,12 @@ export function destinationUrlProblem(text: string): string | undefined {
 }
 
 /** Why a text is not a subject filter that a stream for messages may have, or undefined. */
-export function subjectFilterProblem(text: string): string | undefined {
-  const tokens = text.split('.')
-  if (!tokens.every((token) => /^[A-Za-z0-9_-]+$|^[*>]$/.test(token))) {
-    return 'a subject is tokens of A-Z a-z 0-9 _ and - joined by dots; * stands for one token, > for the rest'
-  }
-  if (tokens.slice(0, -1).includes('>')) return '> is only allowed at the end'
+export function streamSubjectProblem(text: string): string | undefined {
+  const problem = subjectFilterProblem(text)
+  if (problem !== undefined) return problem
+  const [first, second] = text.split('.')
   // Such a stream also takes the requests of JetStream's own API, and answers them itself.
-  if (tokens[0] === '>' || (tokens[0] === '*' && tokens.length > 1)) {
+  if (first === '>' || (first === '*' && second !== undefined)) {
     return 'the first token must not be a wildcard: the stream would swallow the requests to JetStream itself'
   }
   return undefined

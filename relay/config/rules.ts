@@ -81,14 +81,19 @@ function* destinations({ destinations, claimLeaseMs }: RelayConfig): Generator<C
   }
 }
 
-function* coordinator({ coordinator, databases }: RelayConfig): Generator<ConfigProblem> {
+function* coordinator({ coordinator, databases, nats }: RelayConfig): Generator<ConfigProblem> {
   const { database, checks } = coordinator
-  if (database !== undefined && databases[database] === undefined) {
+  // Without any it is `dev`, which starts one, or the command says what is missing.
+  const isNamed = Object.keys(databases).length > 0
+  if (database !== undefined && isNamed && databases[database] === undefined) {
     yield { path: ['coordinator', 'database'], message: `there is no database ${database}` }
   }
   for (const [destination, name] of Object.entries(checks)) {
     if (databases[name] !== undefined) continue
     yield { path: ['coordinator', 'checks', destination], message: `there is no database ${name}` }
+  }
+  if (coordinator.checkSubjects.length > 0 && nats.servers.length === 0) {
+    yield { path: ['coordinator', 'checkSubjects'], message: 'needs nats.servers, where these subjects are' }
   }
 }
 

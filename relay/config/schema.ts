@@ -1,7 +1,8 @@
 import { isDestinationName, parseSigningSecret } from 'postcommit/protocol'
 import { z } from 'zod'
 import { type AddressRulesOptions, readAddressRules } from '../destinations/address-rules.ts'
-import { destinationUrlProblem, postgresUrlProblem, subjectFilterProblem } from './formats.ts'
+import { subjectFilterProblem } from '../engine/subject-filter.ts'
+import { destinationUrlProblem, postgresUrlProblem, streamSubjectProblem } from './formats.ts'
 
 const SECOND_MS = 1000
 const MINUTE_MS = 60 * SECOND_MS
@@ -57,7 +58,7 @@ const Stream = z.strictObject({
     .regex(/^[A-Za-z0-9_-]{1,64}$/, 'stream names are 1 to 64 of A-Z a-z 0-9 _ and -')
     .describe('Name of the JetStream stream.'),
   subjects: z
-    .array(checked(subjectFilterProblem))
+    .array(checked(streamSubjectProblem))
     .min(1)
     .max(100)
     .describe('Subjects that it takes, * and > allowed after the first token.'),
@@ -106,6 +107,11 @@ const Coordinator = z.strictObject({
     .record(z.string(), name)
     .default({})
     .describe('Databases to ask themselves what became of a prepared message: its back-query destination, and a name.'),
+  checkSubjects: z
+    .array(checked(subjectFilterProblem))
+    .max(100)
+    .default([])
+    .describe('Subjects, * and > allowed, on which services may be asked that over NATS. Without any: none is.'),
   checkAfterMs: whole(1, DAY_MS)
     .default(10 * SECOND_MS)
     .describe('How long after its prepare a message is asked about, unless it says when.'),

@@ -1,4 +1,5 @@
 import {
+  type ActionTarget,
   type BackQueryDefinition,
   type BranchDefinition,
   type BranchOp,
@@ -63,7 +64,7 @@ export function operationsOf(branch: BranchDefinition): readonly OperationConten
     payload,
     body: payloadBase64 === undefined ? undefined : Buffer.from(payloadBase64, 'base64'),
   }
-  return (Object.entries(branch.ops) as [BranchOp, Parameters<typeof storeTarget>[0]][]).map(([op, target]) => ({
+  return (Object.entries(branch.ops) as [BranchOp, ActionTarget][]).map(([op, target]) => ({
     ...content,
     op,
     target: storeTarget(target),

@@ -15,6 +15,7 @@ import type { Coordinator } from './coordinator.ts'
 import { type HandInDefaults, handIn, operationsOf } from './hand-in.ts'
 import type { Answer, Intake } from './intake.ts'
 import { submitAndBegin } from './submit-and-begin.ts'
+import type { TargetProblem, TargetRules } from './target-rules.ts'
 import type { Wait } from './waiters.ts'
 
 /** What operations are carried out with. */
@@ -23,6 +24,7 @@ export interface OperationsOptions {
   readonly intake: Intake
   readonly coordinator: Coordinator
   readonly defaults: HandInDefaults
+  readonly targets: TargetRules
 }
 
 /** Carries out what clients ask of transactions, and answers in the words of the protocol. */
@@ -56,13 +58,17 @@ export class Operations {
   }
 
   async #prepare(tenant: string, { gid, transaction }: PrepareOperation): Promise<OperationAnswer> {
-    const { intake, defaults } = this.#options
+    const { intake, defaults, targets } = this.#options
+    const problem = targets.problemOf(transaction)
+    if (problem !== undefined) return notAllowed(gid, problem)
     const answer = await intake.prepare(handIn({ tenant, gid }, transaction, 'prepared', defaults))
     return answerFor(gid, answer)
   }
 
   async #submit(tenant: string, { gid, transaction, waitMs = 0 }: SubmitOperation): Promise<OperationAnswer> {
-    const { coordinator, defaults } = this.#options
+    const { coordinator, defaults, targets } = this.#options
+    const problem = transaction && targets.problemOf(transaction)
+    if (problem !== undefined) return notAllowed(gid, problem)
     // Before it is handed in, or its end could come before anybody waits for it.
     const wait = waitMs > 0 ? coordinator.wait({ tenant, gid }, waitMs) : undefined
     const content = transaction && handIn({ tenant, gid }, transaction, 'submitted', defaults)
@@ -81,8 +87,11 @@ export class Operations {
   }
 
   async #register(tenant: string, { gid, mode, branch }: RegisterBranchOperation): Promise<OperationAnswer> {
+    const { intake, targets } = this.#options
+    const problem = targets.problemOfBranch(branch)
+    if (problem !== undefined) return notAllowed(gid, problem)
     const request = { tenant, gid, mode, operations: operationsOf(branch), ended: [] }
-    return answerFor(gid, await this.#options.intake.register(request))
+    return answerFor(gid, await intake.register(request))
   }
 
   async #query(tenant: string, { gid, waitMs = 0 }: QueryOperation): Promise<OperationAnswer> {
@@ -137,6 +146,10 @@ function answerFor(gid: Gid, { decision, status, rollbackReason }: Answer): Oper
       break
   }
   return refusal(gid, new PostcommitError('POSTCOMMIT_UNKNOWN_TRANSACTION', { gid }))
+}
+
+function notAllowed(gid: Gid, { target, reason }: TargetProblem) {
+  return refusal(gid, new PostcommitError('POSTCOMMIT_TARGET_NOT_ALLOWED', { target, reason }))
 }
 
 function refusal(gid: Gid, { code, message, retryable }: PostcommitError) {

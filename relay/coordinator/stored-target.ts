@@ -1,4 +1,4 @@
-import { isDestinationName, NATS_DESTINATION, type Target } from 'postcommit/protocol'
+import { type ActionTarget, isDestinationName, NATS_DESTINATION, readTarget, type Target } from 'postcommit/protocol'
 
 /** Where a stored target leads. */
 export type Route =
@@ -16,7 +16,8 @@ const TOPIC = 'topic://'
 export const ASSUME_COMMITTED = 'dtm:committed'
 
 /** A target as `postcommit.branch` holds it: `stock/deduct`, `nats:order.placed`, `https://…`, `topic://…`. */
-export function storeTarget(target: Target): string {
+export function storeTarget(target: ActionTarget): string {
+  if ('topic' in target) return TOPIC + target.topic
   if ('url' in target) return target.url
   if ('subject' in target) return `${NATS_DESTINATION}:${target.subject}`
   return target.destination + target.path
@@ -36,6 +37,27 @@ export function readStoredTarget(text: string): Route {
   const destination = slash === -1 ? text : text.slice(0, slash)
   if (!isDestinationName(destination)) return { kind: 'unreadable' }
   return { kind: 'named', destination, target: slash === -1 ? '/' : text.slice(slash) }
+}
+
+/**
+ * Reads a target that a person wrote as it is stored: one that a branch could have, and no topic.
+ * @throws what the parsers of the protocol throw, with what is wrong.
+ */
+export function parseStoredTarget(text: string): Target {
+  const route = readStoredTarget(text)
+  switch (route.kind) {
+    case 'url':
+      return readTarget({ url: text }, 'target')
+    case 'named': {
+      const { destination, target } = route
+      if (destination === NATS_DESTINATION) return readTarget({ subject: target }, 'target')
+      return readTarget({ destination, path: target }, 'target')
+    }
+    case 'topic':
+    case 'nobody':
+    case 'unreadable':
+      throw new RangeError('target: neither a destination with its path, nor nats: with a subject, nor an address')
+  }
 }
 
 /** The name by which the limits of a destination go: the configured one, or the origin of an address. */

@@ -1,4 +1,5 @@
-/** Subscribing to what a relay publishes on NATS JetStream. */
+/** Subscribing to what a relay publishes on NATS JetStream, and answering what it asks. */
+export { answerBackQueries, type BackQueryAnswerOptions, type BackQueryAnswers } from './answer-back-queries.ts'
 export type { BackOff } from './back-off.ts'
 export type { NatsConnectionLike } from './nats-connection.ts'
 export type { SubscribedDelivery } from './read-delivery.ts'

@@ -6,7 +6,7 @@ export interface NatsConnectionLike {
   publish(subject: string, payload?: Uint8Array | string, options?: { reply?: string; headers?: unknown }): void
   subscribe(
     subject: string,
-    options: { callback: (error: Error | null, message: NatsMessage) => void },
+    options: { queue?: string; callback: (error: Error | null, message: NatsMessage) => void },
   ): NatsSubscriptionLike
   flush(): Promise<void>
   /** Resolves when the connection is closed for good; losing and regaining the server does not count. */

@@ -20,6 +20,12 @@ export const API_ERRORS = {
     action: 'Use a key that has the scope: postcommit api-key create --scopes.',
     retryable: false,
   },
+  POSTCOMMIT_TARGET_NOT_ALLOWED: {
+    message: 'the relay sends nothing to {target}: {reason}',
+    action:
+      'Name a configured destination, or let an operator list addresses under coordinator.allowUrls and subjects of back-queries under coordinator.checkSubjects.',
+    retryable: false,
+  },
   POSTCOMMIT_UNKNOWN_ROUTE: {
     message: 'the relay has no {method} {path}',
     action: 'See /v1/openapi.json for what there is.',

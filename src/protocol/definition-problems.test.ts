@@ -37,6 +37,19 @@ test('a branch waits for what it names, for the one before it, or in a concurren
   ])
 })
 
+test('a topic is for what is never undone', () => {
+  const toTopic = (more: Partial<BranchDefinition> = {}) => final('a', { ops: { action: { topic: 't' } }, ...more })
+  const unsuitable = [['UNSUITABLE_TOPIC', 'branches[0].ops.action']]
+  expect(codes({ mode: 'msg', branches: [toTopic()] })).toEqual([])
+  expect(codes(saga([toTopic({ retryOnly: true })]))).toEqual([])
+  expect(codes(saga([toTopic({ leavesNothing: true })]))).toEqual([])
+  expect(codes(saga([toTopic()]))).toEqual(unsuitable)
+  const undone = { ops: { action: { topic: 't' }, compensate: url('/undo') }, retryOnly: true }
+  expect(codes(saga([toTopic(undone)]))).toEqual(unsuitable)
+  const ofXa = { action: { topic: 't' }, commit: url('/c'), rollback: url('/r') }
+  expect(codes({ mode: 'xa', branches: [final('a', { ops: ofXa })] })).toEqual(unsuitable)
+})
+
 test('every problem is listed, not the first alone', () => {
   const branches = [
     undoable('a', { after: ['b'] }),

@@ -10,6 +10,7 @@ export type DefinitionProblemCode =
   | 'MISSING_OP'
   | 'UNEXPECTED_OP'
   | 'UNEXPECTED_FIELD'
+  | 'UNSUITABLE_TOPIC'
   | 'NOT_UNDOABLE'
 
 /** One thing that is wrong with a definition. */
@@ -73,7 +74,21 @@ export function branchProblems(mode: TransactionMode, branch: BranchDefinition, 
       path: `${path}.${field}`,
       reason: 'only a saga undoes',
     }))
-  return [...missing, ...unexpected, ...misplaced]
+  return [...missing, ...unexpected, ...misplaced, ...topicProblems(mode, branch, `${path}.ops.action`)]
+}
+
+/**
+ * A topic stands for several: when one of them refuses, others have taken effect, and nobody knows how to undo that.
+ * So in a saga none of them may refuse, or there must be nothing to undo.
+ */
+function topicProblems(mode: TransactionMode, { ops, retryOnly, leavesNothing }: BranchDefinition, path: string) {
+  if (ops.action === undefined || !('topic' in ops.action)) return []
+  const problem = (reason: string): DefinitionProblem[] => [{ code: 'UNSUITABLE_TOPIC', path, reason }]
+  if (mode === TransactionMode.Msg) return []
+  if (mode !== TransactionMode.Saga) return problem(`a branch of a ${mode} goes to no topic`)
+  if (ops.compensate !== undefined) return problem('what goes to a topic cannot be compensated')
+  if (retryOnly === true || leavesNothing === true) return []
+  return problem('what goes to a topic in a saga is retryOnly, or leavesNothing')
 }
 
 function orderProblems(branches: readonly BranchDefinition[]): DefinitionProblem[] {

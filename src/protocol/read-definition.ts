@@ -14,7 +14,7 @@ import {
   Unreadable,
   withoutAbsent,
 } from './read-json.ts'
-import { readCallTarget, readTarget } from './target.ts'
+import { readActionTarget, readTarget } from './target.ts'
 import type {
   BackQueryDefinition,
   BranchDefinition,
@@ -94,7 +94,12 @@ function readOps(value: unknown, path: string): BranchDefinition['ops'] {
   const ops = Object.values(BranchOp)
   const fields = readObject(value, path, ops)
   return withoutAbsent<BranchDefinition['ops']>(
-    Object.fromEntries(ops.map((op) => [op, readOptional(fields[op], at(path, op), readTarget)])),
+    Object.fromEntries(
+      ops.map((op) => {
+        const read = op === BranchOp.Action ? readActionTarget : readTarget
+        return [op, readOptional(fields[op], at(path, op), read)]
+      }),
+    ),
   )
 }
 
@@ -120,7 +125,7 @@ function readRetry(value: unknown, path: string): RetryPolicy {
 function readBackQuery(value: unknown, path: string): BackQueryDefinition {
   const fields = readObject(value, path, ['target', 'checkAfterMs', 'hint'])
   return withoutAbsent<BackQueryDefinition>({
-    target: readCallTarget(fields['target'], at(path, 'target')),
+    target: readTarget(fields['target'], at(path, 'target')),
     checkAfterMs: readOptional(fields['checkAfterMs'], at(path, 'checkAfterMs'), readTimeMs),
     hint: readOptional(fields['hint'], at(path, 'hint'), (hint, where) => readText(hint, where, LIMITS.hintCharacters)),
   })

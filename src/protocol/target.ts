@@ -9,22 +9,34 @@ export type Target =
   | { readonly url: string }
   | { readonly subject: string }
 
-/** Where something is called and can answer. */
-export type CallTarget = Exclude<Target, { readonly subject: string }>
+/** A name for several targets: all that have subscribed to it when the branch runs. */
+export interface TopicTarget {
+  readonly topic: string
+}
+
+/** Where an action is sent. What undoes or confirms knows whom it has to do with, so it never goes to a topic. */
+export type ActionTarget = Target | TopicTarget
+
+/** Reads an {@link ActionTarget}. */
+export function readActionTarget(value: unknown, path: string): ActionTarget {
+  if (!('topic' in readObject(value, path))) return readTarget(value, path)
+  const { topic } = readObject(value, path, ['topic'])
+  if (isTopicName(topic)) return { topic }
+  throw new Unreadable(`${path}.topic`, 'not 1 to 128 of A-Z a-z 0-9 _ . and -')
+}
+
+/** Whether a value can be the name of a topic. */
+export function isTopicName(value: unknown): value is string {
+  return typeof value === 'string' && /^[A-Za-z0-9_.-]{1,128}$/.test(value)
+}
 
 /** Reads a {@link Target}. */
 export function readTarget(value: unknown, path: string): Target {
-  const fields = readObject(value, path)
+  const fields = readObject(value, path, ['destination', 'path', 'url', 'subject'])
   if ('subject' in fields) {
     const { subject } = readObject(value, path, ['subject'])
     return { subject: readWith(`${path}.subject`, () => parseSubject(subject as string)) }
   }
-  return readCallTarget(value, path)
-}
-
-/** Reads a {@link CallTarget}. */
-export function readCallTarget(value: unknown, path: string): CallTarget {
-  const fields = readObject(value, path, ['destination', 'path', 'url'])
   if ('url' in fields) {
     const { url } = readObject(value, path, ['url'])
     return { url: readUrl(url, `${path}.url`) }

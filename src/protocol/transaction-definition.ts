@@ -1,13 +1,17 @@
 import { createHash } from 'node:crypto'
-import type { CallTarget, Target } from './target.ts'
+import type { ActionTarget, Target } from './target.ts'
 import type { BranchOp, TransactionMode } from './transaction-state.ts'
+
+/** What can be asked of a branch, and where. */
+export type BranchOps = { readonly action?: ActionTarget } & Readonly<
+  Partial<Record<Exclude<BranchOp, typeof BranchOp.Action>, Target>>
+>
 
 /** One branch of a global transaction as it is written down, on the wire and in a file alike. */
 export interface BranchDefinition {
   /** Names it within the transaction: 1 to 128 of `A-Z a-z 0-9 _ . -`. */
   readonly branch: string
-  /** What can be asked of it, and where. */
-  readonly ops: Readonly<Partial<Record<BranchOp, Target>>>
+  readonly ops: BranchOps
   /** What every op of it is sent: JSON text, byte for byte. */
   readonly payload?: string
   /** The same for bytes: canonical base64. */
@@ -46,7 +50,8 @@ export interface TransactionOptions {
 
 /** Who can say what became of the local transaction of a prepared message. */
 export interface BackQueryDefinition {
-  readonly target: CallTarget
+  /** A service that answers over HTTP, or a subject on which it answers requests of NATS. */
+  readonly target: Target
   /** How long after the prepare it is asked for the first time. */
   readonly checkAfterMs?: number
   /**

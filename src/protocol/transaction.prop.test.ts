@@ -13,6 +13,7 @@ const callTarget = fc.oneof(
   fc.record({ url: fc.constantFrom('http://stock/a', 'https://127.0.0.1:8080/x?y=%20') }),
 )
 const target = fc.oneof(callTarget, fc.record({ subject: fc.constantFrom('order.placed', 'a') }))
+const actionTarget = fc.oneof(target, fc.record({ topic: fc.constantFrom('order.placed', 'a_1') }))
 const text = fc.string({ unit: 'grapheme', maxLength: 20 }).filter((value) => !/[\0\p{Surrogate}]/u.test(value))
 const payload = fc.oneof(
   fc.constant({}),
@@ -39,7 +40,7 @@ const options = fc.record(
   { requiredKeys: [] },
 )
 const backQuery = fc.record(
-  { target: callTarget, checkAfterMs: ms, hint: fc.constantFrom('735', 'x y') },
+  { target, checkAfterMs: ms, hint: fc.constantFrom('735', 'x y') },
   { requiredKeys: ['target'] },
 )
 
@@ -61,7 +62,7 @@ const msg = fc.record(
   {
     mode: fc.constant('msg' as const),
     name: fc.constant('orders'),
-    branches: branches(fc.record({ action: target }), 4).filter((list) => list.length > 0),
+    branches: branches(fc.record({ action: actionTarget }), 4).filter((list) => list.length > 0),
     backQuery,
     options,
   },

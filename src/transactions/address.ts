@@ -1,4 +1,4 @@
-import type { Target } from '../protocol/target.ts'
+import type { ActionTarget, Target, TopicTarget } from '../protocol/target.ts'
 
 /**
  * Where a step is called: `stock/deduct` for the path `/deduct` of the configured destination `stock`, a whole URL, or
@@ -6,8 +6,13 @@ import type { Target } from '../protocol/target.ts'
  */
 export type Address = `http://${string}` | `https://${string}` | `${string}/${string}` | Target
 
+/** Where a step is called that may be several: also `{ topic: 'order.placed' }`, everybody who has subscribed to it by then. */
+export type ActionAddress = Address | TopicTarget
+
 /** The target that an address means; whether it is a valid one is seen when the definition is checked. */
-export function targetOf(address: Address): Target {
+export function targetOf(address: Address): Target
+export function targetOf(address: ActionAddress): ActionTarget
+export function targetOf(address: ActionAddress): ActionTarget {
   if (typeof address !== 'string') return address
   if (/^https?:\/\//.test(address)) return { url: address }
   const slash = address.indexOf('/')

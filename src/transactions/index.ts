@@ -1,7 +1,12 @@
 /** Transactions over several services, as they are written down. */
-export type { Target } from '../protocol/target.ts'
-export type { BranchDefinition, TransactionDefinition, TransactionOptions } from '../protocol/transaction-definition.ts'
-export type { Address } from './address.ts'
+export type { ActionTarget, Target, TopicTarget } from '../protocol/target.ts'
+export type {
+  BranchDefinition,
+  BranchOps,
+  TransactionDefinition,
+  TransactionOptions,
+} from '../protocol/transaction-definition.ts'
+export type { ActionAddress, Address } from './address.ts'
 export {
   type CheckStep,
   type CommonStep,

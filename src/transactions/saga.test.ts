@@ -85,7 +85,13 @@ describe('what cannot be carried out to the end is refused, with every problem',
   const twice = () => base.step('a', b)
   // @ts-expect-error a step that does not say how the saga gets past it
   const noWayBack = () => base.step('b', { do: 'b/do' }).step('c', b)
+  // @ts-expect-error a topic that would have to be undone
+  const undoneTopic = () => base.step('b', { do: { topic: 't' }, undo: 'b/undo' }).define()
+  // @ts-expect-error a topic that may refuse in part
+  const pivotTopic = () => base.step('b', { do: { topic: 't' }, pivot: true }).define()
   const cases: readonly (readonly [string, () => unknown, string[]])[] = [
+    ['a topic and its undoing', undoneTopic, ['UNSUITABLE_TOPIC branches[1].ops.action']],
+    ['a topic as pivot', pivotTopic, ['UNSUITABLE_TOPIC branches[1].ops.action']],
     ['no step', () => saga('s').define(), ['NO_BRANCHES branches']],
     [
       'one that can fail after the pivot',

@@ -1,14 +1,12 @@
 import { withoutAbsent } from '../protocol/read-json.ts'
 import type { BranchDefinition, TransactionDefinition, TransactionOptions } from '../protocol/transaction-definition.ts'
 import { BranchOp, TransactionMode } from '../protocol/transaction-state.ts'
-import { type Address, targetOf } from './address.ts'
+import { type ActionAddress, type Address, targetOf } from './address.ts'
 import { checkedDefinition } from './checked-definition.ts'
 import { stepContent } from './step-content.ts'
 
 /** What every step of a saga has. `Earlier` are the names that it can come after. */
 export interface CommonStep<Earlier extends string> {
-  /** What it does. */
-  readonly do: Address
   /** Sent to `do` and to `undo` alike: a JSON value, or bytes as they are. */
   readonly data?: unknown
   /**
@@ -23,6 +21,8 @@ export interface CommonStep<Earlier extends string> {
 
 /** A step that is undone if the saga fails; `retryOnly` if it never is what makes it fail. */
 export interface UndoableStep<Earlier extends string> extends CommonStep<Earlier> {
+  /** What it does. */
+  readonly do: Address
   /** What takes it back. Called also when it is not known whether `do` took effect, or known that it did not. */
   readonly undo: Address
   readonly retryOnly?: boolean
@@ -36,6 +36,8 @@ export interface UndoableStep<Earlier extends string> extends CommonStep<Earlier
  * true })` sees to that.
  */
 export interface PivotStep<Earlier extends string> extends CommonStep<Earlier> {
+  /** What it does. */
+  readonly do: Address
   readonly pivot: true
   readonly undo?: never
   readonly retryOnly?: never
@@ -44,6 +46,8 @@ export interface PivotStep<Earlier extends string> extends CommonStep<Earlier> {
 
 /** A step that is repeated until it succeeds, and so needs no way back. */
 export interface RetryOnlyStep<Earlier extends string> extends CommonStep<Earlier> {
+  /** What it does, to one or to a topic: none of those who have subscribed may refuse. */
+  readonly do: ActionAddress
   readonly retryOnly: true
   readonly undo?: never
   readonly pivot?: never
@@ -52,6 +56,8 @@ export interface RetryOnlyStep<Earlier extends string> extends CommonStep<Earlie
 
 /** A step that changes nothing, such as a check: it may fail and needs no way back. */
 export interface CheckStep<Earlier extends string> extends CommonStep<Earlier> {
+  /** What it does, to one or to a topic. */
+  readonly do: ActionAddress
   readonly leavesNothing: true
   readonly undo?: never
   readonly pivot?: never

@@ -1,32 +1,15 @@
-import { settlePreparedMessage, WAIT_MS } from '../barrier/settle-prepared-message.ts'
 import { type Answer, problem } from '../inbox/answer.ts'
 import { type FetchListener, fetchListener } from '../inbox/fetch-listener.ts'
 import { type NodeListener, nodeListener } from '../inbox/node-listener.ts'
 import type { Call } from '../inbox/receive-call.ts'
 import { parseSecrets, type Verification, verifyRequest } from '../inbox/signing-secrets.ts'
 import { PostcommitError } from '../protocol/errors.ts'
-import type { Gid } from '../protocol/gid.ts'
 import { Unreadable } from '../protocol/read-json.ts'
-import { answerBackQuery, readBackQueryQuestion, type Verdict } from '../protocol/verdict.ts'
-import { type DatabaseLike, openDatabase } from '../store/open-database.ts'
-
-/** A store of prepared messages that can say, once and for all, what became of one. */
-export interface PreparedMessages {
-  /**
-   * Decides: committed if its transaction is; given up if it is not and, from now on, cannot be; or neither yet.
-   * Whatever goes wrong is thrown and decides nothing.
-   *
-   * @param hint - what was given along with the announcement
-   */
-  settlePreparedMessage(gid: string, hint?: string): Promise<Verdict>
-}
+import { answerBackQuery, readBackQueryQuestion } from '../protocol/verdict.ts'
+import { openPreparedMessages, type PreparedMessages, type PreparedMessagesOptions } from './prepared-messages.ts'
 
 /** What {@link backQueryHandler} takes. */
-export interface BackQueryOptions {
-  /** The database of the outbox: a Kysely instance (PostgreSQL dialect) or a pg Pool, on the primary. */
-  readonly db?: DatabaseLike
-  /** The store instead, where it is not PostgreSQL. */
-  readonly messages?: PreparedMessages
+export interface BackQueryOptions extends PreparedMessagesOptions {
   /** As of `handler()`: the signing secrets (`whsec_…`), or `'unsigned'`. */
   readonly secrets: readonly string[] | 'unsigned'
   /** How far the time of a signature may be from now, seconds, default 300. */
@@ -60,25 +43,13 @@ const QUESTION_BYTES_MAX = 4096
  */
 export function backQueryHandler(options: BackQueryOptions): BackQueryHandler {
   const { onError = warn } = options
-  const messages = openMessages(options)
+  const messages = openPreparedMessages(options, 'backQueryHandler')
   const verification: Verification = {
     keys: parseSecrets(options.secrets, 'backQueryHandler'),
     toleranceSeconds: options.toleranceSeconds ?? 300,
   }
   const receive = (call: Call) => receiveBackQuery(messages, verification, onError, call)
   return { node: nodeListener(receive), fetch: fetchListener(receive) }
-}
-
-function openMessages({ db, messages }: BackQueryOptions): PreparedMessages {
-  if ((db === undefined) === (messages === undefined)) {
-    const reason = 'it takes either db or messages'
-    throw new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', { function: 'backQueryHandler', reason })
-  }
-  if (messages !== undefined) return messages
-  const { run } = openDatabase(db as DatabaseLike, 'backQueryHandler')
-  return {
-    settlePreparedMessage: (gid, hint) => settlePreparedMessage(run, gid as Gid, { hint, waitMs: WAIT_MS }),
-  }
 }
 
 async function receiveBackQuery(

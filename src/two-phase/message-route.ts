@@ -6,7 +6,7 @@ import { inLiveTransaction } from '../live-transaction.ts'
 import { PostcommitError } from '../protocol/errors.ts'
 import { failpoint } from '../protocol/failpoint.ts'
 import type { Gid } from '../protocol/gid.ts'
-import type { CallTarget } from '../protocol/target.ts'
+import type { Target } from '../protocol/target.ts'
 import { Verdict } from '../protocol/verdict.ts'
 import { isSameAsBefore } from '../repetition.ts'
 import type { CollectedMessage } from '../store/collected-message.ts'
@@ -22,7 +22,7 @@ import type { RelayClient } from './relay-client.ts'
 export interface MessageRouteOptions {
   readonly run: Run
   readonly relay: RelayClient
-  readonly target: CallTarget
+  readonly target: Target
   readonly checkAfterMs: number
   readonly prepareMs: number
   readonly resolveMs: number

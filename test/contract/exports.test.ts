@@ -25,7 +25,7 @@ const NAMES = {
     'createRelayClient',
     'handler',
   ],
-  'postcommit/nats': ['subscribe'],
+  'postcommit/nats': ['answerBackQueries', 'subscribe'],
   'postcommit/transactions': ['readSeadt', 'saga'],
   'postcommit/barrier': [
     'Verdict',

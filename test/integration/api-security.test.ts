@@ -11,7 +11,7 @@ import { startApi } from '../../relay/api/server.ts'
 import { v1Routes } from '../../relay/api/v1/routes.ts'
 import { revokeApiKey } from '../../relay/store/transaction/revoke-api-key.ts'
 import { type TestApi, testApi } from '../support/api.ts'
-import { gidOf, messageTo } from '../support/coordinators.ts'
+import { gidOf, messageTo, NO_ADDRESSES } from '../support/coordinators.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -129,12 +129,16 @@ describe('who may come in', () => {
 
 describe('without keys', () => {
   const start = (host: string) =>
-    startApi({ host, port: 0, auth: 'none' }, { ...surroundings(), transactions: () => api.relay.transactions })
+    startApi(
+      { host, port: 0, auth: 'none' },
+      { ...surroundings(), transactions: () => api.relay.transactions, targets: NO_ADDRESSES },
+    )
   const surroundings = () => ({
     pool: api.pool,
     metrics: api.relay.metrics,
     log: silent,
     transactions: () => undefined,
+    targets: NO_ADDRESSES,
   })
 
   test.each(['0.0.0.0', '::', '192.0.2.1', 'example.org', ''])('it does not listen on %j', async (host) => {
@@ -287,7 +291,7 @@ describe('when the relay cannot', () => {
   test('a relay that is not there yet', async () => {
     const early = await startApi(
       { port: 0, auth: 'none' },
-      { pool: api.pool, transactions: () => undefined, metrics: api.relay.metrics, log: silent },
+      { pool: api.pool, transactions: () => undefined, targets: NO_ADDRESSES, metrics: api.relay.metrics, log: silent },
     )
     expect((await fetch(`${early.url}/readyz`)).status).toBe(503)
     const answer = await fetch(`${early.url}/v1/transactions:batch`, {
@@ -305,7 +309,13 @@ describe('when the relay cannot', () => {
     const away = new pg.Pool({ connectionString: 'postgres://user:hunter2@127.0.0.1:1/away' })
     const lost = await startApi(
       { port: 0 },
-      { pool: away, transactions: () => api.relay.transactions, metrics: api.relay.metrics, log: silent },
+      {
+        pool: away,
+        transactions: () => api.relay.transactions,
+        targets: NO_ADDRESSES,
+        metrics: api.relay.metrics,
+        log: silent,
+      },
     )
     const answer = await fetch(`${lost.url}/v1/transactions/g:outcome`, {
       headers: { authorization: `Bearer ${drawApiKey().text}` },
@@ -328,6 +338,7 @@ test('what nobody foresaw is told by a number, under which it is in the log', as
     {
       pool: ended,
       transactions: () => undefined,
+      targets: NO_ADDRESSES,
       metrics: api.relay.metrics,
       log: pino({}, { write: (line) => logged.push(line) }),
     },

@@ -4,7 +4,7 @@ import { createRelayClient } from 'postcommit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ApiOptions, startApi } from '../../relay/api/server.ts'
 import { type TestApi, testApi } from '../support/api.ts'
-import { gidOf } from '../support/coordinators.ts'
+import { gidOf, NO_ADDRESSES } from '../support/coordinators.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 
 const UNKNOWN = { code: 'POSTCOMMIT_UNKNOWN_TRANSACTION' }
@@ -28,6 +28,7 @@ const serve = (options: ApiOptions) =>
       metrics: api.relay.metrics,
       log: pino({ level: 'silent' }),
       transactions: () => api.relay.transactions,
+      targets: NO_ADDRESSES,
     },
   )
 

@@ -4,6 +4,7 @@ import { type Logger, pino } from 'pino'
 import { drawApiKey, SCOPES, type Scope } from '../../relay/api/api-key.ts'
 import { type Api, type ApiOptions, startApi } from '../../relay/api/server.ts'
 import { insertApiKey } from '../../relay/store/transaction/insert-api-key.ts'
+import { NO_ADDRESSES } from './coordinators.ts'
 
 /** An answer of the API. */
 export interface ApiAnswer {
@@ -60,7 +61,7 @@ export async function testApi(
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 4 })
   pool.on('error', () => undefined)
   const transactions = () => relay.transactions
-  const api = await startApi({ port: 0, ...given }, { pool, transactions, metrics, log })
+  const api = await startApi({ port: 0, ...given }, { pool, transactions, targets: NO_ADDRESSES, metrics, log })
 
   const key: TestApi['key'] = async ({ scopes = SCOPES, tenant = '', expiresInMs } = {}) => {
     const { id, digest, text } = drawApiKey()

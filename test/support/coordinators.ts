@@ -4,6 +4,7 @@ import { type Gid, parseGid, type TransactionDefinition, type TransactionOperati
 import { Coordinator, type CoordinatorOptions } from '../../relay/coordinator/coordinator.ts'
 import { Intake } from '../../relay/coordinator/intake.ts'
 import { Operations } from '../../relay/coordinator/operations.ts'
+import { TargetRules } from '../../relay/coordinator/target-rules.ts'
 import type { Destination } from '../../relay/destinations/destination.ts'
 import { createMetrics, type Metrics } from '../../relay/observe/metrics.ts'
 import { dispatcherSessions, insertTestRelay } from './deliveries.ts'
@@ -19,6 +20,11 @@ export interface TestCoordinator {
   perform(operation: TransactionOperation): ReturnType<Operations['perform']>
   end(drainMs?: number): Promise<void>
 }
+
+/** What a relay without `urls` takes in. */
+export const NO_ADDRESSES = new TargetRules({ addresses: undefined, checkSubjects: [] })
+/** What is not allowed is seen when it is called. */
+const ANY_ADDRESS = new TargetRules({ addresses: { problemOf: () => undefined }, checkSubjects: ['>'] })
 
 /** Starts a coordinator of the database at `url`. */
 export async function testCoordinator(
@@ -49,6 +55,7 @@ export async function testCoordinator(
     client: pool,
     intake,
     coordinator,
+    targets: ANY_ADDRESS,
     defaults: { checkAfterMs: 60_000, deadlineMs: 35_000 },
   })
   let ended: Promise<void> | undefined

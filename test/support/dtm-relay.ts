@@ -5,6 +5,7 @@ import { readAddressRules } from '../../relay/destinations/address-rules.ts'
 import { createUrlDestination } from '../../relay/destinations/url.ts'
 import { createMetrics } from '../../relay/observe/metrics.ts'
 import { serveTransactions } from '../../relay/transactions.ts'
+import { NO_ADDRESSES } from './coordinators.ts'
 import { dispatcherSessions, insertTestRelay } from './deliveries.ts'
 import {
   CRON_ONCE_PATH,
@@ -44,6 +45,7 @@ async function heldDtmRelay(url: string, options: DtmRelayOptions): Promise<DtmR
     pollMs: { min: 2, max: 50 },
     urls,
     checks: new Map(),
+    targets: NO_ADDRESSES,
     checkAfterMs: 10_000,
     deadlineMs: 35_000,
     ...(alertUrl !== undefined && { alerts: { url: alertUrl, everyAttempts: 3 } }),

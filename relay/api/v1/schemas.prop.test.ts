@@ -10,8 +10,9 @@ const message: TransactionDefinition = {
   branches: [
     { branch: '01', ops: { action: target }, payload: '{}', headers: { 'x-a': 'b' }, key: 'k', delayMs: 5 },
     { branch: '02', ops: { action: { url: 'https://a.example/b' } }, payloadBase64: 'AAE=' },
+    { branch: '03', ops: { action: { topic: 'order.placed' } } },
   ],
-  backQuery: { target, checkAfterMs: 100, hint: '7' },
+  backQuery: { target: { subject: 'orders.back-query' }, checkAfterMs: 100, hint: '7' },
   options: { requestTimeoutMs: 5, retry: { baseMs: 1, capMs: 2 }, concurrent: true },
 }
 const saga: TransactionDefinition = {

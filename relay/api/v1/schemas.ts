@@ -16,6 +16,8 @@ const branchName = z
   .regex(/^[A-Za-z0-9_.-]{1,128}$/)
   .describe('Names it within the transaction.')
 
+export const topicName = z.string().regex(/^[A-Za-z0-9_.-]{1,128}$/)
+
 const Target = z
   .union([
     z.strictObject({ destination: z.string(), path: z.string() }),
@@ -24,12 +26,12 @@ const Target = z
   ])
   .meta({ id: 'Target', description: 'A configured destination with a path, a NATS subject, or an address.' })
 
-const CallTarget = z
-  .union([
-    z.strictObject({ destination: z.string(), path: z.string() }),
-    z.strictObject({ url: z.string().max(LIMITS.urlCharacters) }),
-  ])
-  .meta({ id: 'CallTarget', description: 'A configured destination with a path, or an address.' })
+const ActionTarget = z.union([Target, z.strictObject({ topic: topicName })]).meta({
+  id: 'ActionTarget',
+  description: 'A target, or a topic: all that have subscribed to it when the branch runs.',
+})
+
+const OPS = Object.values(BranchOp).map((op) => [op, (op === BranchOp.Action ? ActionTarget : Target).optional()])
 
 const Mode = z.enum(Object.values(TransactionMode)).meta({ id: 'Mode' })
 export const Status = z.enum(Object.values(TransactionStatus)).meta({ id: 'Status' })
@@ -37,7 +39,7 @@ export const Status = z.enum(Object.values(TransactionStatus)).meta({ id: 'Statu
 const Branch = z
   .strictObject({
     branch: branchName,
-    ops: z.strictObject(Object.fromEntries(Object.values(BranchOp).map((op) => [op, Target.optional()]))),
+    ops: z.strictObject(Object.fromEntries(OPS)),
     payload: z.string().optional().describe('What every op is sent: text, byte for byte.'),
     payloadBase64: z.string().optional().describe('The same for bytes.'),
     headers: z.record(z.string(), z.string()).optional(),
@@ -56,7 +58,7 @@ const Definition = z
     branches: z.array(Branch).max(LIMITS.branchesPerTransaction),
     backQuery: z
       .strictObject({
-        target: CallTarget,
+        target: Target.describe('Whom to ask; a subject is one on which requests are answered.'),
         checkAfterMs: milliseconds(1).optional(),
         hint: line(LIMITS.hintCharacters).optional(),
       })

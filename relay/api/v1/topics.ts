@@ -1,5 +1,6 @@
-import { LIMITS, PostcommitError } from 'postcommit/protocol'
+import { isTopicName, LIMITS, PostcommitError, type Target } from 'postcommit/protocol'
 import { z } from 'zod'
+import { parseStoredTarget } from '../../coordinator/stored-target.ts'
 import { deleteTopic } from '../../store/transaction/delete-topic.ts'
 import { selectTopics, type Topic } from '../../store/transaction/select-topics.ts'
 import { subscribe } from '../../store/transaction/subscribe.ts'
@@ -9,8 +10,6 @@ import { type ApiContext, type Call, type Route, readBody, readQuery, reply, SMA
 import { reasonText } from './schemas.ts'
 import { cursor, pageLimit } from './transactions.ts'
 import { TopicPage, TopicView } from './views.ts'
-
-const NAME = /^[A-Za-z0-9_.-]{1,128}$/
 
 const ListQuery = z.strictObject({ before: cursor, limit: pageLimit })
 const target = z
@@ -72,6 +71,7 @@ export const topicRoutes: readonly Route[] = [
     handle: async (call, context) => {
       const topic = nameOf(call)
       const { target: to, remark = '' } = readBody(SubscribeBody, call)
+      checkTarget(to, context)
       await subscribe(context.pool, { tenant: call.caller.tenant, topic, target: to, remark })
       return reply(view(await find(topic, call, context)))
     },
@@ -118,6 +118,18 @@ export const topicRoutes: readonly Route[] = [
   },
 ]
 
+/** Who subscribes is called like any branch, so the target is held to the same rules. */
+function checkTarget(text: string, { targets }: ApiContext): void {
+  let parsed: Target
+  try {
+    parsed = parseStoredTarget(text)
+  } catch (error) {
+    throw new InvalidFields([{ path: 'target', message: error instanceof Error ? error.message : String(error) }])
+  }
+  const problem = targets.problemOfTarget(parsed)
+  if (problem !== undefined) throw new PostcommitError('POSTCOMMIT_TARGET_NOT_ALLOWED', { ...problem })
+}
+
 async function find(name: string, { caller }: Call, { pool }: ApiContext): Promise<Topic> {
   const [topic] = await selectTopics(pool, caller.tenant, { names: [name], limit: 1 })
   if (topic === undefined) throw unknownTopic(name)
@@ -125,8 +137,8 @@ async function find(name: string, { caller }: Call, { pool }: ApiContext): Promi
 }
 
 function nameOf({ params }: Call): string {
-  const name = params['topic'] ?? ''
-  if (NAME.test(name)) return name
+  const name = params['topic']
+  if (isTopicName(name)) return name
   throw new InvalidFields([{ path: 'topic', message: 'names of topics are 1 to 128 of A-Z a-z 0-9 _ . and -' }])
 }
 
