@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { BackQuery, Gid } from 'postcommit/protocol'
+import { dialectOf } from '../coordinator/dtm-words.ts'
 import { readStoredOptions } from '../coordinator/stored-options.ts'
 import { readStoredTarget } from '../coordinator/stored-target.ts'
-import type { Dialect } from '../destinations/branch-call.ts'
+import type { CallDialect } from '../destinations/branch-call.ts'
 import type { Destination } from '../destinations/destination.ts'
-import { readDtmVerdict, readVerdict } from '../engine/read-verdict.ts'
+import { readJsonRpcVerdict } from '../engine/json-rpc-answer.ts'
+import { readDtmVerdict, readVerdict, type VerdictAnswer } from '../engine/read-verdict.ts'
 import type { CheckOutcome } from '../engine/transaction/record-verdict.ts'
 import type { ClaimedTransaction } from '../store/transaction/transaction-row.ts'
 
@@ -40,7 +42,7 @@ export function askDestination(destination: Destination): Asker {
       if (route.kind !== 'named' && route.kind !== 'url') return { outcome: 'unknown', error: 'its target is none' }
       const question = questionAbout(row)
       const { headers = {}, lenient = false } = readStoredOptions(row.options)
-      const dialect = row.dialect as Dialect
+      const dialect = dialectOf(row, route)
       const answer = await destination.call(
         {
           gid: row.gid,
@@ -51,7 +53,7 @@ export function askDestination(destination: Destination): Asker {
           dialect,
           target: route.kind === 'url' ? route.url.href : route.target,
           key: undefined,
-          content: dialect === 'dtm' ? undefined : JSON.stringify(question),
+          content: dialect === 'v1' ? JSON.stringify(question) : undefined,
           headers,
           attempt: row.asked + 1,
           timeoutMs: TIMEOUT_MS,
@@ -61,7 +63,7 @@ export function askDestination(destination: Destination): Asker {
       switch (answer.kind) {
         case 'answered': {
           const said = { status: answer.status, text: answer.body?.toString('utf8') }
-          return answered(dialect === 'dtm' ? readDtmVerdict(said, lenient) : readVerdict(said, question), said.status)
+          return asked(readAnswer(dialect, said, { question, lenient }), said.status)
         }
         case 'unanswered':
           return { outcome: 'unreachable', error: answer.error }
@@ -72,6 +74,22 @@ export function askDestination(destination: Destination): Asker {
   }
 }
 
-function answered(outcome: CheckOutcome, status: number): Asked {
+function asked(outcome: CheckOutcome, status: number): Asked {
   return outcome === 'unknown' ? { outcome, error: `answered ${status} without a verdict` } : { outcome }
 }
+
+function readAnswer(
+  dialect: CallDialect,
+  said: VerdictAnswer,
+  { question, lenient }: { readonly question: BackQuery; readonly lenient: boolean },
+): CheckOutcome {
+  switch (dialect) {
+    case 'v1':
+      return readVerdict(said, question)
+    case 'dtm':
+      return readDtmVerdict(said, lenient)
+    case 'dtm-json-rpc':
+      return readJsonRpcVerdict(said, lenient)
+  }
+}
+

@@ -1,10 +1,11 @@
 import { setMaxListeners } from 'node:events'
 import { failpoint } from 'postcommit/protocol'
-import type { BranchAnswer, BranchCall, Dialect } from '../destinations/branch-call.ts'
+import type { BranchAnswer, BranchCall } from '../destinations/branch-call.ts'
 import { readBranchAnswer, readLenientAnswer } from '../engine/branch-answer.ts'
 import { errorText } from '../engine/error-text.ts'
+import { readJsonRpcAnswer } from '../engine/json-rpc-answer.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { dtmRefusal } from './dtm-words.ts'
+import { dialectOf, dtmRefusal } from './dtm-words.ts'
 import type { Lanes } from './lanes.ts'
 import type { StartedCall } from './started-call.ts'
 import { readStoredOptions } from './stored-options.ts'
@@ -64,7 +65,7 @@ export class BranchCaller {
       branch: op.branch,
       number: operation.place + 1,
       op: op.op,
-      dialect: row.dialect as Dialect,
+      dialect: dialectOf(row, route),
       target: route.kind === 'url' ? route.url.href : route.target,
       key: own.key ?? row.key ?? undefined,
       content: operation.payload ?? operation.body ?? undefined,
@@ -84,13 +85,12 @@ export class BranchCaller {
   }
 }
 
-function endedOf({ row }: StartedCall, answer: BranchAnswer): Omit<EndedCall, 'durationMs'> {
+function endedOf({ row, route }: StartedCall, answer: BranchAnswer): Omit<EndedCall, 'durationMs'> {
   switch (answer.kind) {
     case 'answered': {
       const { status, body, retryAfterMs } = answer
       const facts = { status, retryAfterMs, text: () => body?.toString('utf8') ?? '' }
-      const isLenient = row.dialect === 'dtm' && readStoredOptions(row.options).lenient === true
-      const { outcome, result } = isLenient ? readLenientAnswer(facts) : readBranchAnswer(facts)
+      const { outcome, result } = readerOf(row, route)(facts)
       const kept = outcome.kind === 'done' && row.mode !== 'msg' && body !== undefined && body.length > 0
       return { outcome, isAway: result === 'away', status, ...(kept && { result: body }) }
     }
@@ -101,6 +101,17 @@ function endedOf({ row }: StartedCall, answer: BranchAnswer): Omit<EndedCall, 'd
     case 'impossible':
       // Perhaps at another relay, or after a change of the configuration: what has been decided is never dropped.
       return { outcome: { kind: 'retry', error: errorText(answer.error) }, isAway: false }
+  }
+}
+
+function readerOf(row: StartedCall['row'], route: StartedCall['route']) {
+  switch (dialectOf(row, route)) {
+    case 'v1':
+      return readBranchAnswer
+    case 'dtm':
+      return readStoredOptions(row.options).lenient === true ? readLenientAnswer : readBranchAnswer
+    case 'dtm-json-rpc':
+      return readJsonRpcAnswer
   }
 }
 

@@ -1,9 +1,22 @@
+import type { CallDialect } from '../destinations/branch-call.ts'
 import { errorText } from '../engine/error-text.ts'
 import type { Reason } from '../engine/transaction/transition.ts'
 import type { ClaimedTransaction } from '../store/transaction/transaction-row.ts'
 import { opKey } from './model.ts'
 import { readStoredOptions } from './stored-options.ts'
+import type { Route } from './stored-target.ts'
 import { type OpNote, reasonText } from './work.ts'
+
+/** How a branch or a question is put: DTM calls a method where the protocol says so and the address names one. */
+export function dialectOf(row: Pick<ClaimedTransaction, 'dialect' | 'protocol'>, route: Route): CallDialect {
+  if (row.dialect !== 'dtm') return 'v1'
+  return row.protocol === 'json-rpc' && isMethod(route) ? 'dtm-json-rpc' : 'dtm'
+}
+
+/** Whether an address names a method, by the rule of DTM. */
+export function isMethod(route: Route): boolean {
+  return route.kind === 'url' && route.url.searchParams.has('method')
+}
 
 /** As much of an answer as DTM's tables hold of a reason. */
 const REASON_CHARACTERS = 1000

@@ -4,8 +4,8 @@ import type { CallResult } from '../engine/breaker.ts'
 /** The name of a branch of a message, whose number is in the header of every message. */
 export const BRANCH_NAME_HEADER = 'postcommit-branch-name'
 
-/** In whose words a branch is called: this project's headers, or DTM's query parameters. */
-export type Dialect = 'v1' | 'dtm'
+/** In whose words a branch is called: this project's headers, DTM's query parameters, or the parameters of a method. */
+export type CallDialect = 'v1' | 'dtm' | 'dtm-json-rpc'
 
 /** A call of a branch of a global transaction, or a question about one: what counts is the answer. */
 export interface BranchCall {
@@ -15,7 +15,7 @@ export interface BranchCall {
   /** The place of the branch in its transaction, from 1: what names it to a broker. */
   readonly number: number
   readonly op: string
-  readonly dialect: Dialect
+  readonly dialect: CallDialect
   /** Path, subject, name of a handler, or an absolute URL. */
   readonly target: string
   readonly key: string | undefined

@@ -4,6 +4,7 @@ import { readHttpFailure, readRetryAfter } from '../engine/http-outcome.ts'
 import { type BranchAnswer, type BranchCall, branchHeaders, callId } from './branch-call.ts'
 import type { CallsUnderWay } from './calls-under-way.ts'
 import { type CallEnd, HttpCall } from './http-call.ts'
+import { jsonRpcRequest } from './json-rpc-request.ts'
 
 /** How a branch is reached over HTTP. */
 export interface HttpRoute {
@@ -27,7 +28,9 @@ export async function callOverHttp(route: HttpRoute, call: BranchCall, stopping:
   try {
     return answerOf(await exchange(route, requestOf(route, call), timeoutMs, stopping), timeoutMs)
   } catch (error) {
-    if (error instanceof PostcommitError) return { kind: 'impossible', error: error.message }
+    if (error instanceof PostcommitError || error instanceof RangeError) {
+      return { kind: 'impossible', error: error.message }
+    }
     return unanswered(error)
   }
 }
@@ -93,6 +96,15 @@ function requestOf({ path, keys }: HttpRoute, call: BranchCall) {
         path: `${target}${target.includes('?') ? '&' : '?'}${query}`,
         headers: { 'content-type': 'application/json', ...call.headers },
         ...(content !== undefined && { body: content }),
+      }
+    }
+    case 'dtm-json-rpc': {
+      const target = path()
+      return {
+        method: 'POST' as const,
+        path: target,
+        headers: { 'content-type': 'application/json', ...call.headers },
+        body: jsonRpcRequest(call, target),
       }
     }
   }

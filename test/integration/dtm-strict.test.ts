@@ -240,51 +240,6 @@ describe('addresses', () => {
   })
 })
 
-describe('json-rpc', () => {
-  const call = async (body: unknown) => {
-    const answer = await fetch(`${new URL(relay.url).origin}/api/json-rpc`, {
-      method: 'POST',
-      body: typeof body === 'string' ? body : JSON.stringify(body),
-    })
-    expect(answer.status).toBe(200)
-    return (await answer.json()) as { error: { code: number; message: string } | null; result: unknown; id: string }
-  }
-  const request = (method: string, params?: unknown) => call({ jsonrpc: '2.0', id: 'no-use', method, params })
-
-  test('TestMsgJrpcNormal', async () => {
-    const gid = newGid()
-    expect((await request('newGid')).result).toEqual({ gid: expect.stringMatching(/^[\w-]{22}$/) })
-    expect(await request('prepare', messageRequest(busi, gid))).toEqual({
-      jsonrpc: '2.0',
-      id: 'no-use',
-      error: null,
-      result: null,
-    })
-    expect((await request('submit', messageRequest(busi, gid))).error).toBeNull()
-    await dtm.waitProcessed(gid)
-    expect(await dtm.status(gid)).toBe('succeed')
-  })
-
-  test('TestMsgJprcRepeated', async () => {
-    const gid = newGid()
-    await request('submit', messageRequest(busi, gid))
-    await dtm.waitProcessed(gid)
-    expect((await request('submit', messageRequest(busi, gid))).error).toEqual({
-      code: -32901,
-      message: "current status 'succeed', cannot sumbmit. FAILURE",
-    })
-  })
-
-  test('TestMsgJprcAbnormal', async () => {
-    expect((await call('not json')).error?.code).toBe(-32700)
-    expect((await call({ id: 'x', method: 'newGid' })).error?.code).toBe(-32600)
-    expect((await call({ jsonrpc: '2.0', id: '', method: 'newGid' })).error?.code).toBe(-32600)
-    expect((await request('not-exists')).error).toEqual({ code: -32601, message: 'Method not found: not-exists' })
-    expect((await request('submit', {})).error?.code).toBe(-32603)
-    expect((await request('abort', { gid: newGid() })).error).toEqual({ code: -32603, message: 'storage: NotFound' })
-  })
-})
-
 describe('abort and registerBranch', () => {
   test('a prepared message is given up, once', async () => {
     const gid = newGid()

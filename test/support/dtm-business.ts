@@ -37,6 +37,8 @@ export interface DtmBusiness {
   readonly origin: string
   /** With the prefix of its routes. */
   readonly url: string
+  /** Where a method of it is called by JSON-RPC. */
+  readonly method: (name: string) => string
   readonly switches: {
     readonly transIn: Switch<Result>
     readonly transOut: Switch<Result>
@@ -55,6 +57,7 @@ export interface DtmBusiness {
 }
 
 const PREFIX = '/api/busi'
+const JSON_RPC = '/api/json-rpc'
 
 /** What a route does; undefined: done. */
 type Route = (call: BusinessCall) => Promise<Outcome> | Outcome
@@ -87,6 +90,10 @@ export async function dtmBusiness(db?: pg.Pool): Promise<DtmBusiness> {
     const body = Buffer.concat(chunks).toString()
     const call = { method: request.method ?? '', path: request.url ?? '', query, headers: request.headers, body }
     calls.push(call)
+    if (pathname === JSON_RPC) {
+      response.writeHead(200, { 'content-type': 'application/json' }).end(await answerMethod(call, routes))
+      return
+    }
     const route: Route | undefined = routes[pathname.slice(PREFIX.length + 1)]
     const outcome = route === undefined ? { result: 'ERROR' as const } : await route(call)
     const { status, text } = answerOf(outcome)
@@ -101,6 +108,7 @@ export async function dtmBusiness(db?: pg.Pool): Promise<DtmBusiness> {
   return {
     origin,
     url: origin + PREFIX,
+    method: (name) => `${origin}${JSON_RPC}?method=${name}`,
     switches,
     calls,
     names: () => calls.map(({ path }) => new URL(path, origin).pathname.slice(PREFIX.length + 1)),
@@ -111,6 +119,23 @@ export async function dtmBusiness(db?: pg.Pool): Promise<DtmBusiness> {
       await once(server, 'close')
     },
   }
+}
+
+/** A method is the route of its name, with the parameters as its body and the branch in its query. */
+async function answerMethod(call: BusinessCall, routes: Record<string, Route>): Promise<string> {
+  const { id, method, params } = JSON.parse(call.body) as {
+    id: string
+    method: string
+    params: Record<string, string>
+  }
+  const names = Object.entries(params).filter(([name]) => ['gid', 'trans_type', 'branch_id', 'op'].includes(name))
+  const query = new URLSearchParams(names)
+  const outcome = await routes[method]?.({ ...call, path: `/${method}?${query}`, query, body: JSON.stringify(params) })
+  const { status, text } = answerOf(outcome ?? { result: 'ERROR' })
+  const code = { 409: -32901, 425: -32902, 500: -32603 }[status]
+  const said = JSON.parse(text) as { message?: string }
+  const error = code === undefined ? null : { code, message: said.message ?? '' }
+  return JSON.stringify({ jsonrpc: '2.0', id, error, result: code === undefined ? said : null })
 }
 
 function answerOf({ result = 'SUCCESS', reason, text }: Outcome): { readonly status: number; readonly text: string } {

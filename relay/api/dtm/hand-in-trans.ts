@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { isMethod } from '../../coordinator/dtm-words.ts'
 import { type StoredOptions, writeStoredOptions } from '../../coordinator/stored-options.ts'
 import { ASSUME_COMMITTED, laneOf, readStoredTarget } from '../../coordinator/stored-target.ts'
 import type { AddressRules } from '../../destinations/address-rules.ts'
@@ -6,7 +7,7 @@ import type { NewTransaction } from '../../store/transaction/insert-transactions
 import type { OperationContent } from '../../store/transaction/transaction-row.ts'
 import { type Orders, readDelay, readSagaCustom } from './custom-data.ts'
 import { DtmError } from './dtm-error.ts'
-import type { TransRequest } from './trans-request.ts'
+import { readFields, type TransRequest } from './trans-request.ts'
 
 /** What the relay of a DTM client is like. */
 export interface HandInRules {
@@ -39,7 +40,8 @@ export function handInTrans(
   if (transType !== 'msg' && transType !== 'saga') throw new DtmError(`trans type '${transType}' is not served here`)
   const { strict, tenant, addresses } = rules
   const targets = request.steps.flatMap(({ action, compensate }) => [action, compensate])
-  for (const target of [...targets, queryPrepared]) checkTarget(target, protocol, transType, addresses)
+  for (const target of [...targets, queryPrepared]) checkTarget(target, transType, addresses)
+  if (protocol === 'json-rpc') checkParameters(request)
   if (strict && status === 'prepared' && transType === 'msg' && queryPrepared === '') {
     throw new DtmError('query_prepared is empty: nobody could say what became of this message')
   }
@@ -88,15 +90,24 @@ export function frozenOperations(
   return { ...content, operations }
 }
 
-function checkTarget(target: string, protocol: string, mode: string, addresses: HandInRules['addresses']): void {
+function checkTarget(target: string, mode: string, addresses: HandInRules['addresses']): void {
   if (target === '') return
   const route = readStoredTarget(target)
   if (route.kind === 'topic' && mode === 'msg') return
   if (route.kind !== 'url') throw new DtmError(`${target}: only http:// and https:// are called here`)
-  if (protocol === 'json-rpc' && route.url.search.includes('method')) {
-    throw new DtmError(`${target}: branches are not called by JSON-RPC here`)
-  }
   checkAddress(route.url, addresses)
+}
+
+/** A method is given the payload as its parameters: DTM finds out at the call, and stands still there. */
+function checkParameters({ steps, payloads }: TransRequest): void {
+  for (const [index, { action, compensate }] of steps.entries()) {
+    if (![action, compensate].some((target) => isMethod(readStoredTarget(target)))) continue
+    try {
+      readFields(JSON.parse(payloads[index] || '{}') as unknown)
+    } catch {
+      throw new DtmError(`payloads: number ${index + 1} is for a method, and not a JSON object`)
+    }
+  }
 }
 
 /** @throws DtmError if nothing is called there. */
