@@ -19,7 +19,7 @@ export interface Listening {
 }
 
 /** A server could not listen where it was to; it says which one, so that whoever chose its port can choose another. */
-class ListenFailed extends PostcommitError<'POSTCOMMIT_LISTEN_FAILED'> {
+export class ListenFailed extends PostcommitError<'POSTCOMMIT_LISTEN_FAILED'> {
   readonly server: ServerName
 
   constructor(server: ServerName, { host, port }: ListenAddress, cause: unknown) {

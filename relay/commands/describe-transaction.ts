@@ -3,8 +3,10 @@ import { formatDuration } from './duration.ts'
 import { formatTable, shorten } from './table.ts'
 
 /** A transaction for people: how it stands, what became of each call, what went wrong, who did what. */
-export function describeStory(story: ShownTransaction): readonly string[] {
-  return [...describeHead(story), ...describeBranches(story), ...describeAttempts(story)]
+export function describeStory(story: ShownTransaction, explanation?: string): readonly string[] {
+  const [title = '', ...facts] = describeHead(story)
+  const said = explanation === undefined ? [] : [`  ${explanation}`]
+  return [title, ...said, ...facts, ...describeBranches(story), ...describeAttempts(story)]
 }
 
 function describeHead(story: ShownTransaction): readonly string[] {

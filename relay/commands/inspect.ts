@@ -1,43 +1,71 @@
 import { Command } from 'commander'
 import { messageId, parseGid, parseMessageId } from 'postcommit/protocol'
+import type { ShownTransaction } from '../operator/read-transactions.ts'
+import type { TransactionKey } from '../store/transaction/transaction-row.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
+import { describeStory } from './describe-transaction.ts'
 import { formatDuration } from './duration.ts'
 import { ExitCode } from './exit-code.ts'
+import { explainTransaction } from './explain-transaction.ts'
 import { findMessages, type InspectedMessage } from './find-messages.ts'
-import { withSources } from './sources.ts'
+import { type OpenSource, withSources } from './sources.ts'
 import { formatTable, shorten } from './table.ts'
 
 interface InspectOptions {
   readonly payload?: boolean
+  readonly tenant: string
 }
 
 export function inspectCommand(context: CommandContext): Command {
   return addSourceFlags(new Command('inspect'))
     .argument('<gid>', 'a gid, or gid:branch for one message of it')
-    .description('where the messages of a commit are, and why they are not delivered yet')
+    .description('where the messages of a commit or the branches of a transaction are, and why not further')
     .option('--payload', 'show payloads and headers too')
+    .option('--tenant <name>', 'whose transaction', '')
     .option('--source <name>', 'only this database')
     .action(async (text: string, options: InspectOptions, command: Command) => {
       const message = parseMessageId(text)
       const gid = message?.gid ?? parseGid(text)
-      const found = await withSources(context, command, async (sources) => {
+      const key = { tenant: options.tenant, gid }
+      const { found, transactions } = await withSources(context, command, async (sources) => {
         const results = await Promise.all(sources.map((source) => findMessages(source, gid)))
-        return results.flatMap(({ source, messages, committedAt }) => ({
+        const stories = message === undefined ? await readStories(sources, key) : []
+        const found = results.flatMap(({ source, messages, committedAt }) => ({
           source,
           committedAt,
           messages: messages
             .filter(({ branch }) => message === undefined || branch === message.branch)
             .map((each) => (options.payload === true ? each : withoutPayload(each))),
         }))
+        return { found, transactions: stories }
       })
-      if (found.every(({ messages }) => messages.length === 0)) context.finish(ExitCode.Failed)
+      const isMessage = found.some(({ messages }) => messages.length > 0)
+      if (!isMessage && transactions.length === 0) context.finish(ExitCode.Failed)
       if (isGiven(command, 'json')) {
         const messages = found.flatMap(({ source, messages: of }) => of.map((each) => ({ source, ...each })))
-        return context.out(JSON.stringify({ gid, messages }, null, 2))
+        return context.out(JSON.stringify({ gid, messages, transactions }, null, 2))
       }
-      for (const line of describe(text, found)) context.out(line)
+      const stories = transactions.flatMap((story) => describeStory(story, explainTransaction(story)))
+      if (isMessage || stories.length === 0) for (const line of describe(text, found)) context.out(line)
+      for (const line of stories) context.out(line)
     })
+}
+
+/** A transaction is in the database of its coordinator, which need not be that of the messages. */
+async function readStories(
+  sources: readonly OpenSource[],
+  key: TransactionKey,
+): Promise<(ShownTransaction & { readonly source: string })[]> {
+  // Kysely takes longer to load than everything else a command needs.
+  const { transactionStory } = await import('../operator/read-transactions.ts')
+  const stories = await Promise.all(
+    sources.map(async ({ source, pool }) => {
+      const story = await transactionStory(pool, key)
+      return story === undefined ? [] : [{ source, ...story }]
+    }),
+  )
+  return stories.flat()
 }
 
 interface Found {

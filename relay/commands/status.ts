@@ -4,6 +4,7 @@ import { countDeliveries, type DeliveryCount } from '../store/count-deliveries.t
 import { BACKLOG_COUNT_MAX, type LogBacklog, selectLogBacklog } from '../store/select-log-backlog.ts'
 import { type ShardPosition, selectPositions } from '../store/select-positions.ts'
 import { type RelayRow, selectRelays } from '../store/select-relays.ts'
+import { countTransactions, type TransactionCounts } from '../store/transaction/count-transactions.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
 import { formatDuration } from './duration.ts'
@@ -16,6 +17,8 @@ interface SourceStatus {
   readonly database: string
   readonly log: LogBacklog
   readonly deliveries: readonly DeliveryCount[]
+  /** Global transactions that have not ended. */
+  readonly transactions: TransactionCounts
   readonly relays: readonly RelayRow[]
   readonly shards: readonly ShardPosition[]
 }
@@ -32,22 +35,24 @@ export function statusCommand(context: CommandContext): Command {
 }
 
 async function readStatus({ source, url, pool }: OpenSource): Promise<SourceStatus> {
-  const [log, deliveries, relays, shards] = await Promise.all([
+  const [log, deliveries, transactions, relays, shards] = await Promise.all([
     selectLogBacklog(pool),
     countDeliveries(pool),
+    countTransactions(pool),
     selectRelays(pool),
     selectPositions(pool),
   ])
-  return { source, database: maskUrl(url), log, deliveries, relays, shards }
+  return { source, database: maskUrl(url), log, deliveries, transactions, relays, shards }
 }
 
 function describeSource(status: SourceStatus): readonly string[] {
-  const { source, database, log, deliveries, relays, shards } = status
+  const { source, database, log, deliveries, transactions, relays, shards } = status
   return [
     `Source ${source}  ${database}`,
     `  Log: ${describeLog(log)}`,
     deliveries.length === 0 ? '  Deliveries: none pending, held or dead' : '  Deliveries:',
     ...formatTable(deliveryRows(deliveries), '    '),
+    `  Transactions: ${describeTransactions(transactions)}`,
     relays.length === 0 ? '  Relays: none is running' : '  Relays:',
     ...formatTable(relayRows(relays, shards), '    '),
   ]
@@ -56,6 +61,18 @@ function describeSource(status: SourceStatus): readonly string[] {
 function describeLog({ messages, oldestAgeSeconds }: LogBacklog): string {
   if (messages === 0) return 'everything is handed on'
   return `${formatCount(messages)} waiting for the broker, the oldest for ${formatDuration(oldestAgeSeconds * 1000)}`
+}
+
+function describeTransactions({ prepared, submitted, aborting, inDoubt, oldestAgeSeconds }: TransactionCounts): string {
+  const counts = [
+    [prepared, 'not decided'],
+    [inDoubt, 'of them in doubt (postcommit in-doubt)'],
+    [submitted, 'going forward'],
+    [aborting, 'being undone'],
+  ] as const
+  const open = counts.flatMap(([count, what]) => (count === 0 ? [] : [`${formatCount(count)} ${what}`]))
+  if (open.length === 0) return 'none under way'
+  return `${open.join(', ')}; the oldest for ${formatDuration(oldestAgeSeconds * 1000)}`
 }
 
 function deliveryRows(deliveries: readonly DeliveryCount[]): readonly string[][] {

@@ -15,6 +15,8 @@ export interface ConfigInputs {
   readonly flags: NamedTexts
   /** What a command decides itself, above everything else: `dev` its own servers. */
   readonly decided?: readonly SetOption[]
+  /** What a command takes where nobody says otherwise: `dev` what fits a developer's machine. */
+  readonly defaults?: readonly SetOption[]
   /** What the file says of these is not even looked at: `dev` has servers of its own. */
   readonly ignored?: readonly (readonly string[])[]
 }
@@ -35,7 +37,7 @@ const CONFIG_FILE = 'postcommit.json'
  * Reads the configuration: flag over environment over file over default.
  * @throws `POSTCOMMIT_INVALID_CONFIG`, which lists every problem at once.
  */
-export function loadConfig({ cwd, env, flags, decided = [], ignored = [] }: ConfigInputs): LoadedConfig {
+export function loadConfig({ cwd, env, flags, decided = [], defaults = [], ignored = [] }: ConfigInputs): LoadedConfig {
   const problems: ConfigProblem[] = []
   const file = readConfigFile(cwd, flags['--config'] ?? (env['POSTCOMMIT_CONFIG'] || undefined), problems)
   const fromFile = asTree(substitute(ignored.reduce(withoutPath, file?.tree ?? {}), env, [], problems))
@@ -50,7 +52,11 @@ export function loadConfig({ cwd, env, flags, decided = [], ignored = [] }: Conf
     ...onlyDatabase(flags['--database-url'], '--database-url'),
     ...decided,
   ]
-  const input = set.reduce<unknown>((tree, { path, value }) => withValueAt(tree, path, value), settings)
+  const put = (tree: unknown, { path, value }: SetOption) => withValueAt(tree, path, value)
+  const input = set.reduce<unknown>(
+    put,
+    defaults.reduce<unknown>((tree, one) => (valueAt(tree, one.path) === undefined ? put(tree, one) : tree), settings),
+  )
   const sourceOf = (path: readonly PropertyKey[]) => findSource(path, set, settings, file?.name)
 
   const result = validate(asTree(input))

@@ -2,10 +2,12 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect } from '@nats-io/transport-node'
 import pg from 'pg'
-import { createOutbox } from 'postcommit'
+import { createOutbox, createRelayClient } from 'postcommit'
+import { saga } from 'postcommit/transactions'
 import { describe, expect, test } from 'vitest'
 import { descendantsOf, isRunning } from '../../relay/dev/process-table.ts'
 import { eventually } from '../support/eventually.ts'
+import { httpService } from '../support/http-service.ts'
 import { privateFolder } from '../support/private-servers.ts'
 import { type Program, spawnProgram } from '../support/program.ts'
 import { CLI, runCli } from '../support/run-cli.ts'
@@ -15,6 +17,9 @@ interface Facts {
   readonly databaseUrl: string
   readonly natsUrl?: string
   readonly healthUrl: string
+  readonly apiUrl: string
+  readonly apiKey: string
+  readonly dtmUrl?: string
 }
 
 const READY_MS = 30_000
@@ -60,6 +65,9 @@ describe('postcommit dev', () => {
     )
     expect((await runCli(['doctor'], { cwd })).code).toBe(0)
 
+    expect(banner).toContain(`RELAY_URL=${facts.apiUrl}`)
+    expect(banner).toContain(`RELAY_API_KEY=${facts.apiKey}`)
+
     const second = await runCli(['dev'], { cwd })
     expect(second).toMatchObject({ code: 1, stderr: expect.stringContaining(`in use by process ${first.pid}`) })
 
@@ -73,9 +81,41 @@ describe('postcommit dev', () => {
     expect(again.lines.join('\n')).toMatch(/Schema +up to date/)
     const kept = await readFacts(cwd)
     expect(kept.databaseUrl).toBe(facts.databaseUrl)
+    expect(kept.apiKey).toBe(facts.apiKey)
     const connection = await connect({ servers: kept.natsUrl ?? '' })
     await connection.close()
     expect(await again.kill('SIGTERM')).toEqual({ code: 0, signal: null })
+  })
+
+  test('carries out a saga of services on this machine, and tells its story', async () => {
+    const cwd = await privateFolder('dev')
+    await using service = await httpService(({ path }) => (path === '/pay' ? 409 : 204))
+    // The usual ports may be taken by a relay that somebody is working with.
+    await using dev = await startDev(cwd, {}, ['--dtm-enabled', 'true'])
+    const { apiUrl, apiKey, dtmUrl } = await readFacts(cwd)
+    expect(dev.lines.join('\n')).toContain(`DTM         ${dtmUrl}`)
+    expect(await (await fetch(`${dtmUrl}/newGid`)).json()).toMatchObject({ dtm_result: 'SUCCESS' })
+    const relay = createRelayClient({ url: apiUrl, apiKey })
+    const order = saga('order')
+      .step('stock', {
+        do: `${service.url as 'http://x'}/deduct`,
+        undo: `${service.url as 'http://x'}/return`,
+        data: 1,
+      })
+      .step('pay', { do: `${service.url as 'http://x'}/pay`, pivot: true, data: 2 })
+      .define()
+    const { gid, outcome } = await relay.submitSaga(order, { waitMs: 20_000 })
+    expect(outcome).toBe('failed')
+    expect(service.calls.map(({ path }) => path)).toEqual(['/deduct', '/pay', '/return'])
+    const { stdout, code } = await runCli(['inspect', gid], { cwd })
+    expect(code).toBe(0)
+    expect(stdout).toContain(`${gid}  saga, failed`)
+    expect(stdout).toMatch(/Given up \(.*pay.*\), .* after it was handed in/)
+    const { transactions } = JSON.parse((await runCli(['inspect', gid, '--json'], { cwd })).stdout)
+    expect(transactions).toMatchObject([{ source: 'main', gid, status: 'failed', branches: expect.any(Array) }])
+    expect((await runCli(['status'], { cwd })).stdout).toContain('Transactions: none under way')
+    await relay.close()
+    expect(await dev.kill('SIGINT')).toEqual({ code: 0, signal: null })
   })
 
   test('with a broker that is away it holds what is published, and says so', async () => {

@@ -14,7 +14,13 @@ const servers = {
   natsUrl: 'nats://127.0.0.1:4222',
   stop: async () => undefined,
 } as const
-const ready = { config, servers, healthUrl: 'http://127.0.0.1:4780', migrations: [], cwd: '/shop', readyMs: 1440 }
+const facts = {
+  healthUrl: 'http://127.0.0.1:4780',
+  apiUrl: 'http://127.0.0.1:8484',
+  apiKey: 'pc_id_secret',
+  dtmUrl: 'http://127.0.0.1:36789/api/dtmsvr',
+}
+const ready = { config, servers, facts, migrations: [], cwd: '/shop', readyMs: 1440 }
 
 test('says where everything is, aligned', () => {
   const [title, ...lines] = devBanner(ready)
@@ -30,6 +36,9 @@ test('says where everything is, aligned', () => {
     '  Calls       mail  http://127.0.0.1:3001',
     '              stock  http://127.0.0.1:3000',
     '  Relay       http://127.0.0.1:4780/readyz  http://127.0.0.1:4780/metrics',
+    '  API         RELAY_URL=http://127.0.0.1:8484',
+    '              RELAY_API_KEY=pc_id_secret',
+    '  DTM         http://127.0.0.1:36789/api/dtmsvr',
     '  Data        /shop/.postcommit, kept between runs',
     'What becomes of messages follows. Ctrl-C stops everything.',
   ])

@@ -4,7 +4,7 @@ import type { RelayConfig } from '../../config/schema.ts'
 import { RELAY_VERSION } from '../../version.ts'
 import { formatDuration } from '../duration.ts'
 import { formatTable } from '../table.ts'
-import { DEV_FOLDER } from './facts.ts'
+import { DEV_FOLDER, type DevFacts } from './facts.ts'
 import type { DevServers } from './servers.ts'
 import { DEV_STREAM } from './streams.ts'
 
@@ -12,7 +12,7 @@ import { DEV_STREAM } from './streams.ts'
 export interface DevReady {
   readonly config: RelayConfig
   readonly servers: DevServers
-  readonly healthUrl: string | undefined
+  readonly facts: Pick<DevFacts, 'healthUrl' | 'apiUrl' | 'apiKey' | 'dtmUrl'>
   /** Applied by this start. */
   readonly migrations: readonly string[]
   readonly cwd: string
@@ -20,7 +20,8 @@ export interface DevReady {
 }
 
 /** Where everything is, in aligned lines. */
-export function devBanner({ config, servers, healthUrl, migrations, cwd, readyMs }: DevReady): readonly string[] {
+export function devBanner({ config, servers, facts, migrations, cwd, readyMs }: DevReady): readonly string[] {
+  const { healthUrl } = facts
   const { databaseName, databaseUrl, ownDatabase, nats } = servers
   // A password that only opens a server on this machine may be shown; anybody else's may not.
   const address = ownDatabase ? databaseUrl : maskUrl(databaseUrl)
@@ -33,6 +34,7 @@ export function devBanner({ config, servers, healthUrl, migrations, cwd, readyMs
     ['Schema', migrations.length === 0 ? 'up to date' : `applied ${migrations.join(', ')}`],
     ...destinationRows(config),
     ['Relay', healthUrl === undefined ? 'running' : `${healthUrl}/readyz  ${healthUrl}/metrics`],
+    ...apiRows(facts),
     ['Data', `${join(cwd, DEV_FOLDER)}, kept between runs`],
   ]
   return [
@@ -61,6 +63,16 @@ function streamRows({ nats: { streams } }: RelayConfig, nats: DevServers['nats']
   if (nats.kind !== 'started') return rows
   const others = rows.length === 0 ? 'every subject that is published' : 'what no other stream takes'
   return [...rows, [rows.length === 0 ? 'Streams' : '', `${DEV_STREAM} takes ${others}`]]
+}
+
+/** As the variables that a service reads, like the addresses of the servers. */
+function apiRows({ apiUrl, apiKey, dtmUrl }: DevReady['facts']): string[][] {
+  const lines = [
+    ...(apiUrl === undefined ? [] : [`RELAY_URL=${apiUrl}`]),
+    ...(apiKey === undefined ? [] : [`RELAY_API_KEY=${apiKey}`]),
+  ]
+  const api = lines.map((line, index) => [index === 0 ? 'API' : '', line])
+  return dtmUrl === undefined ? api : [...api, ['DTM', dtmUrl]]
 }
 
 function destinationRows({ destinations }: RelayConfig): string[][] {

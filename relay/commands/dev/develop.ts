@@ -1,10 +1,11 @@
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { NATS_DESTINATION, PostcommitError } from 'postcommit/protocol'
+import { NATS_DESTINATION } from 'postcommit/protocol'
 import { type LoadedConfig, loadConfig } from '../../config/load.ts'
 import type { RelayConfig } from '../../config/schema.ts'
 import { lockFolder } from '../../dev/folder-lock.ts'
 import { findProcess } from '../../dev/process-table.ts'
+import { ListenFailed } from '../../http-server.ts'
 import { createLog } from '../../observe/log.ts'
 import { applyMigrations } from '../../store/migrate.ts'
 import { givenFlags, isGiven } from '../config-flags.ts'
@@ -13,6 +14,7 @@ import { type Daemon, DEFAULT_NAME, startDaemon } from '../daemon.ts'
 import { openSource, withClient } from '../sources.ts'
 import { describeEvent, tail } from '../tail.ts'
 import { devBanner } from './banner.ts'
+import { devApiKey } from './dev-api-key.ts'
 import { DEV_FOLDER, removeDevFacts, writeDevFacts } from './facts.ts'
 import { type DevServers, startDevServers } from './servers.ts'
 import { keepDevStream } from './streams.ts'
@@ -35,29 +37,35 @@ export async function develop(context: CommandContext, command: Command, atEnd: 
   const daemon = await startDevDaemon(config, loaded, cwd)
   atEnd(() => daemon.stop())
 
+  const sources = await Promise.all(
+    Object.entries(config.databases).map(([source, { url }]) => openSource(source, url)),
+  )
+  atEnd(() => Promise.all(sources.map(({ pool }) => pool.end())))
+  const { api, dtm } = daemon.addresses
+  const holder = sources.find(({ source }) => source === config.coordinator.database)
+  const isKeyed = api !== undefined && config.api.auth === 'keys'
+  const apiKey = isKeyed && holder !== undefined ? await devApiKey(holder.pool, cwd) : undefined
+
   const facts = {
     pid: process.pid,
     startedAt: findProcess(process.pid)?.startedAt ?? '',
     databaseUrl: servers.databaseUrl,
     ...(servers.natsUrl !== undefined && { natsUrl: servers.natsUrl }),
     ...(daemon.healthUrl !== undefined && { healthUrl: daemon.healthUrl }),
+    ...(api !== undefined && { apiUrl: api, ...(apiKey !== undefined && { apiKey }) }),
+    ...(dtm !== undefined && { dtmUrl: `${dtm}/api/dtmsvr` }),
   }
   writeDevFacts(cwd, facts)
   atEnd(() => removeDevFacts(cwd))
 
-  const sources = await Promise.all(
-    Object.entries(config.databases).map(([source, { url }]) => openSource(source, url)),
-  )
-  atEnd(() => Promise.all(sources.map(({ pool }) => pool.end())))
   if (servers.nats.kind === 'started') atEnd(await keepDevStream(sources, servers.nats.url))
 
   const json = isGiven(command, 'json')
   if (json) context.out(JSON.stringify({ event: 'ready', ...facts }))
   else {
-    const { healthUrl } = daemon
     // Since the process began.
     const readyMs = performance.now()
-    for (const line of devBanner({ config, servers, healthUrl, migrations, cwd, readyMs })) context.out(line)
+    for (const line of devBanner({ config, servers, facts, migrations, cwd, readyMs })) context.out(line)
   }
   await tail(sources, stop, {
     show(event) {
@@ -74,9 +82,18 @@ export async function develop(context: CommandContext, command: Command, atEnd: 
 // Those of production, as a rule.
 const SERVERS_IN_FILE = [
   ['databases'],
+  ['coordinator', 'database'],
+  ['coordinator', 'checks'],
   ...['servers', 'user', 'password', 'token', 'credsFile', 'tls', 'tlsCaFile', 'tlsCertFile', 'tlsKeyFile'].map(
     (key) => ['nats', key],
   ),
+]
+
+/** Services of a developer run on this machine, at ports of their own. */
+const DEFAULTS = [
+  { path: ['coordinator', 'database'], value: 'main', source: 'dev' },
+  { path: ['coordinator', 'allowUrls'], value: ['127.0.0.0/8', '::1'], source: 'dev' },
+  { path: ['coordinator', 'allowPorts'], value: ['1-65535'], source: 'dev' },
 ]
 
 /** Checked before anything is started. Servers are named by the environment and the command line only. */
@@ -86,6 +103,7 @@ function loadDevConfig(context: CommandContext, command: Command): LoadedConfig 
     cwd: context.cwd,
     env: { POSTCOMMIT_NATS_SERVERS: NATS_URL, ...env },
     flags: givenFlags(command),
+    defaults: DEFAULTS,
     ignored: SERVERS_IN_FILE,
   })
 }
@@ -113,14 +131,15 @@ async function migrate({ databases }: RelayConfig): Promise<readonly string[]> {
   return applied
 }
 
-/** On the usual port or, if another relay has it and nobody asked for it, on a free one. */
-async function startDevDaemon(config: RelayConfig, { sourceOf }: LoadedConfig, cwd: string): Promise<Daemon> {
+/** On the usual ports or, where another relay has one and nobody asked for it, on free ones. */
+async function startDevDaemon(config: RelayConfig, loaded: LoadedConfig, cwd: string): Promise<Daemon> {
   const log = createLog({ name: config.name ?? DEFAULT_NAME, ...config.log })
   try {
     return await startDaemon(config, cwd, log)
   } catch (error) {
-    const taken = error instanceof PostcommitError && error.code === 'POSTCOMMIT_LISTEN_FAILED'
-    if (!taken || sourceOf(['http', 'port']) !== 'default') throw error
-    return startDaemon({ ...config, http: { ...config.http, port: 0 } }, cwd, log)
+    if (!(error instanceof ListenFailed) || loaded.sourceOf([error.server, 'port']) !== 'default') throw error
+    const { server } = error
+    if (config[server].port === 0) throw error
+    return startDevDaemon({ ...config, [server]: { ...config[server], port: 0 } }, loaded, cwd)
   }
 }

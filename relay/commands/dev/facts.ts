@@ -12,6 +12,9 @@ const DevFacts = z.object({
   databaseUrl: z.string(),
   natsUrl: z.string().optional(),
   healthUrl: z.string().optional(),
+  apiUrl: z.string().optional(),
+  apiKey: z.string().optional(),
+  dtmUrl: z.string().optional(),
 })
 
 /** See {@link writeDevFacts}. */
