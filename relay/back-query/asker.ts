@@ -92,4 +92,3 @@ function readAnswer(
       return readJsonRpcVerdict(said, lenient)
   }
 }
-

@@ -1,8 +1,8 @@
+import { settlePreparedMessage, WAIT_MS } from '../barrier/settle-prepared-message.ts'
 import { PostcommitError } from '../protocol/errors.ts'
 import type { Gid } from '../protocol/gid.ts'
 import type { Verdict } from '../protocol/verdict.ts'
 import { type DatabaseLike, openDatabase } from '../store/open-database.ts'
-import { settlePreparedMessage, WAIT_MS } from '../barrier/settle-prepared-message.ts'
 
 /** A store of prepared messages that can say, once and for all, what became of one. */
 export interface PreparedMessages {
