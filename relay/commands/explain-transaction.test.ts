@@ -10,6 +10,7 @@ const story = (given: Partial<ShownTransaction>): ShownTransaction => ({
   status: 'submitted',
   inDoubt: false,
   asked: 0,
+  unreachableSince: null,
   reason: null,
   pausedReason: null,
   relay: null,
@@ -27,7 +28,7 @@ const story = (given: Partial<ShownTransaction>): ShownTransaction => ({
   attempts: [],
   ...given,
 })
-const branch = {
+const branch: ShownTransaction['branches'][number] = {
   branch: 'pay',
   op: 'action',
   status: 'prepared',
@@ -42,9 +43,9 @@ const branch = {
   payloadBytes: 2,
   createdAt,
   finishedAt: null,
-} as const
+}
 
-test.each([
+const cases: [Partial<ShownTransaction>, string][] = [
   [
     { status: 'prepared' },
     'Not decided: nobody has submitted it or given it up; orders/back-query is asked when its time comes.',
@@ -66,6 +67,8 @@ test.each([
     { status: 'failed', reason: 'no money', finishedAt: new Date(1500) },
     'Given up (no money), 1.5 s after it was handed in',
   ],
-] as const)('%j', (given, sentence) => {
+]
+
+test.each(cases)('%j', (given, sentence) => {
   expect(explainTransaction(story(given))).toContain(sentence)
 })
