@@ -42,6 +42,7 @@ describe('relayOptions', () => {
     expect(relayOptions(RelayConfig.parse({ coordinator: { database: 'main' } }), '/').coordinator).toEqual({
       database: 'main',
       checks: {},
+      checkSubjects: [],
       checkAfterMs: 10_000,
       deadlineMs: 35_000,
     })

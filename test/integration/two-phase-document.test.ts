@@ -18,7 +18,7 @@ const document = readFileSync(join(repositoryFolder, 'docs/two-phase.md'), 'utf8
 test('the program in docs/two-phase.md delivers by a relay that cannot read its database', async () => {
   const [, source = ''] = /```ts\n([\s\S]*?)```/.exec(document) ?? []
   mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, 'program.ts'), source)
+  writeFileSync(join(folder, 'program.mts'), source)
   await using ofService = await database()
   await using ofRelay = await database()
   await ofService.pool.query('create table orders (sku text)')
@@ -27,7 +27,7 @@ test('the program in docs/two-phase.md delivers by a relay that cannot read its 
   await using api = await testApi(ofRelay.url, {
     destinations: { stock: { url: stock.url }, orders: { url: `http://127.0.0.1:${port}` } },
   })
-  await using program = await spawnProgram(join(folder, 'program.ts'), [], {
+  await using program = await spawnProgram(join(folder, 'program.mts'), [], {
     DATABASE_URL: ofService.url,
     RELAY_URL: api.url,
     RELAY_API_KEY: await api.key({ scopes: ['prepare', 'submit', 'abort', 'read'] }),

@@ -55,7 +55,7 @@ export async function spawnProgram(
   cwd: string = repositoryFolder,
 ): Promise<Program> {
   await builtPackages()
-  const loader = file.endsWith('.ts') ? ['--import', 'tsx'] : []
+  const loader = /\.m?ts$/.test(file) ? ['--import', 'tsx'] : []
   const child = spawn(process.execPath, [...loader, resolve(repositoryFolder, file), ...args], {
     cwd,
     env: { ...process.env, ...env },
