@@ -99,7 +99,7 @@ function requestOf({ path, keys }: HttpRoute, call: BranchCall) {
       }
     }
     case 'dtm-json-rpc': {
-      const target = path()
+      const target = path(call.target)
       return {
         method: 'POST' as const,
         path: target,

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { database, type TestDatabase } from '../support/database.ts'
 import { BUSINESS_TABLES, type DtmBusiness, dtmBusiness, insertMessageRow } from '../support/dtm-business.ts'
 import { dtmClient, messageRequest, transfer } from '../support/dtm-client.ts'
-import { type DtmRelay, dtmRelay } from '../support/dtm-relay.ts'
+import { dtmRelay } from '../support/dtm-relay.ts'
+import type { DtmRelay } from '../support/dtm-steps.ts'
 
 // The names are those of DTM's own tests, so that whoever knows the one finds the other.
 
