@@ -1,0 +1,13 @@
+/** A cache that cannot keep an old value. */
+export type { Duration } from '../duration.ts'
+export type { Invalidatable } from '../invalidation.ts'
+export type { IoredisLike, NodeRedisLike } from '../redis/evaluate.ts'
+export { type Cache, type CacheOptions, type CacheTrouble, createCache, type SwitchOptions } from './cache.ts'
+export type { BoardReading, CacheStore, Claim, ClaimOptions, Invalidation } from './cache-store.ts'
+export { type CachedValues, type VerifyOptions, valuesNamed } from './cached-values.ts'
+export type { DefinitionOptions } from './definition.ts'
+export { memoryStore } from './memory-store.ts'
+export type { CacheStats } from './reader.ts'
+export { type RedisStoreOptions, redisStore } from './redis/redis-store.ts'
+export type { SwitchChange } from './switchboard.ts'
+export type { Inconsistency, Verification } from './verify.ts'
