@@ -7,6 +7,7 @@ export type { BoardReading, CacheStore, Claim, ClaimOptions, Invalidation } from
 export { type CachedValues, type VerifyOptions, valuesNamed } from './cached-values.ts'
 export type { DefinitionOptions } from './definition.ts'
 export { memoryStore } from './memory-store.ts'
+export { type FirstLevelOptions, type NatsKvStoreOptions, natsKvStore } from './nats/nats-kv-store.ts'
 export type { CacheStats } from './reader.ts'
 export { type RedisStoreOptions, redisStore } from './redis/redis-store.ts'
 export type { SwitchChange } from './switchboard.ts'

@@ -1,4 +1,7 @@
-import { type CacheStore, memoryStore, redisStore } from 'postcommit/cache'
+import { randomUUID } from 'node:crypto'
+import { connect as connectV2 } from 'nats'
+import { type CacheStore, memoryStore, natsKvStore, redisStore } from 'postcommit/cache'
+import { nats } from './nats.ts'
 import { redis } from './redis.ts'
 
 /** A place for caches, with a store for each process that is played. */
@@ -16,6 +19,8 @@ export const CACHE_PLACES: readonly { readonly place: string; readonly open: () 
   { place: 'memory', open: openMemory },
   { place: 'Redis through node-redis', open: () => openRedis('nodeRedis') },
   { place: 'Redis through ioredis', open: () => openRedis('ioredis') },
+  { place: 'NATS KV through @nats-io/transport-node 3', open: () => openNatsKv() },
+  { place: 'NATS KV through nats 2', open: openNatsKvV2 },
 ]
 
 async function openMemory(): Promise<CachePlace> {
@@ -33,4 +38,25 @@ async function openRedis(client: 'nodeRedis' | 'ioredis'): Promise<CachePlace> {
     close: server.close,
     [Symbol.asyncDispose]: server.close,
   }
+}
+
+async function openNatsKv(): Promise<CachePlace> {
+  const server = await nats()
+  const bucket = `test-${randomUUID().slice(0, 8)}`
+  return {
+    store: () => natsKvStore(server.connection, { bucket }),
+    close: server.close,
+    [Symbol.asyncDispose]: server.close,
+  }
+}
+
+async function openNatsKvV2(): Promise<CachePlace> {
+  const server = await nats()
+  const connection = await connectV2({ servers: server.url })
+  const bucket = `test-${randomUUID().slice(0, 8)}`
+  const close = async () => {
+    await connection.close()
+    await server.close()
+  }
+  return { store: () => natsKvStore(connection, { bucket }), close, [Symbol.asyncDispose]: close }
 }
