@@ -1,3 +1,5 @@
+import { messageId } from './protocol/gid.ts'
+
 /** What `message.invalidate` takes: the definitions of `postcommit/cache` fit. */
 export interface Invalidatable<Id> {
   /** The name under which the value is cached, by whatever caches. */
@@ -11,9 +13,37 @@ export interface Invalidatable<Id> {
   apply?(key: string, invalidationId: string): Promise<void>
 }
 
-/** An invalidation of a commit, applied at once when it is committed; the message that says the same follows. */
+/** An invalidation of a commit; the message that says the same is numbered `branch`. */
 export interface CollectedInvalidation {
-  /** The number of its message within the transaction. */
   readonly branch: number
+  /** Undefined: there is no cache at hand, only the relay reaches those that have the value. */
   readonly apply: ((invalidationId: string) => Promise<void>) | undefined
+}
+
+/** Whether the caches at hand have applied the invalidations of a commit, or the relay still has to see to it. */
+export type InvalidationState = 'applied' | 'pending'
+
+const TIMEOUT_MS = 2000
+
+/**
+ * Applies the invalidations of a transaction that is committed. Never rejects: what is not applied now is applied by
+ * whoever receives the messages of the commit.
+ */
+export async function applyCommitted(
+  gid: string,
+  invalidations: readonly CollectedInvalidation[],
+  timeoutMs: number = TIMEOUT_MS,
+): Promise<InvalidationState> {
+  let timer: NodeJS.Timeout | undefined
+  const all = Promise.all(
+    invalidations.map(({ branch, apply }) =>
+      apply === undefined ? Promise.reject(new Error('there is no cache at hand')) : apply(messageId(gid, branch)),
+    ),
+  )
+  const late = new Promise<'pending'>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs, 'pending')
+  })
+  const state = await Promise.race([all.then(() => 'applied' as const), late]).catch(() => 'pending' as const)
+  clearTimeout(timer)
+  return state
 }

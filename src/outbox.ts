@@ -1,6 +1,7 @@
-import type { Committed, Duplicated } from './committed.ts'
+import type { CacheWaited, Committed, Duplicated } from './committed.ts'
 import { digestMessages } from './digest.ts'
 import { drawGid } from './gid.ts'
+import { applyCommitted, type CollectedInvalidation } from './invalidation.ts'
 import { draftMessages, type MessageDraft, type MessageSchemas } from './message.ts'
 import { compileOptions, type OutboxOptions, parseBackQuery } from './options.ts'
 import { outboxRoute } from './outbox-route.ts'
@@ -21,6 +22,13 @@ export interface CommitOptions {
   readonly gid?: string
   /** Isolation of the transaction; the database's default otherwise. */
   readonly isolationLevel?: IsolationLevel
+  /**
+   * `cache`: resolves when the invalidations of the commit have been applied to the caches at hand, or when
+   * `timeoutMs` is over, and says which in `cache`. Otherwise they are applied too, and nobody waits.
+   */
+  readonly waitFor?: 'cache'
+  /** How long `waitFor` waits, milliseconds, default 2000. */
+  readonly timeoutMs?: number
 }
 
 /** What {@link createOutbox} gives. */
@@ -47,6 +55,14 @@ export interface Outbox<Tx, Schemas extends MessageSchemas = MessageSchemas> {
    * })
    * ```
    */
+  commit<T>(
+    work: (tx: Tx, message: MessageDraft<Schemas>) => Promise<T> | T,
+    options: CommitOptions & { readonly gid?: never; readonly waitFor: 'cache' },
+  ): Promise<Committed<T> & CacheWaited>
+  commit<T>(
+    work: (tx: Tx, message: MessageDraft<Schemas>) => Promise<T> | T,
+    options: CommitOptions & { readonly waitFor: 'cache' },
+  ): Promise<(Committed<T> | Duplicated) & CacheWaited>
   commit<T>(
     work: (tx: Tx, message: MessageDraft<Schemas>) => Promise<T> | T,
     options?: CommitOptions & { readonly gid?: never },
@@ -98,7 +114,23 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
 
   async function commit<T>(
     work: (tx: TransactionOf<Db>, message: MessageDraft<Schemas>) => Promise<T> | T,
-    { gid: chosen, isolationLevel }: CommitOptions = {},
+    options: CommitOptions = {},
+  ): Promise<(Committed<T> | Duplicated) & Partial<CacheWaited>> {
+    let invalidations: readonly CollectedInvalidation[] = []
+    const collected = (found: readonly CollectedInvalidation[]): void => {
+      invalidations = found
+    }
+    const result = await write(work, options, collected)
+    // A repetition too: whoever repeats may do so because nobody has told him that they are applied.
+    const applied = invalidations.length > 0 || options.waitFor !== undefined
+    const state = applied ? applyCommitted(result.gid, invalidations, options.timeoutMs) : undefined
+    return state === undefined || options.waitFor === undefined ? result : { ...result, cache: await state }
+  }
+
+  async function write<T>(
+    work: (tx: TransactionOf<Db>, message: MessageDraft<Schemas>) => Promise<T> | T,
+    { gid: chosen, isolationLevel }: CommitOptions,
+    onInvalidations: (found: readonly CollectedInvalidation[]) => void,
   ): Promise<Committed<T> | Duplicated> {
     const gid = chosen === undefined ? drawGid() : parseGid(chosen)
     const attempt = route.attempt(gid, chosen !== undefined)
@@ -107,9 +139,10 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
       await database.transaction(
         async (tx, run) => {
           const first = await attempt.claim(run)
-          const { draft, collect } = draftMessages(options.messages, { payloadBytesMax })
+          const { draft, collect, invalidations } = draftMessages(options.messages, { payloadBytesMax })
           const value = await (first ? work(tx, draft) : repeatWork(gid, () => work(tx, draft)))
           const messages = await collect()
+          onInvalidations(invalidations)
           if (!first) throw new Repetition(await isSameAsBefore(run, gid, digestMessages(messages)))
           await attempt.write(run, messages)
           done = { value }

@@ -48,6 +48,11 @@ export interface Cache extends AsyncDisposable {
    */
   apply(name: string, key: string, invalidationId: string): Promise<void>
   /**
+   * Compares one value with the database some time from now and counts the result in {@link Cache.stats}. What is not
+   * defined here is not compared, what cannot be compared is not counted.
+   */
+  verifyLater(name: string, id: unknown, afterMs: number): void
+  /**
    * Takes the cache out of use, or back, in all processes: `read`, then `invalidate`; back, `invalidate`, then `read`.
    *
    * Resolves when every process that uses the cache goes by it. The second step is refused before the first is
@@ -72,6 +77,7 @@ export interface Cache extends AsyncDisposable {
 interface Defined {
   readonly compiled: CompiledDefinition<never>
   readonly stats: CacheStats
+  readonly verify: CachedValues<never, unknown>['verify']
 }
 
 const APPLY_TIMEOUT_MS = 5000
@@ -132,10 +138,9 @@ export function createCache({ store, timeout = 500, onError = warn }: CacheOptio
         load: async (id) => await load(id),
         onRefreshFailed: (error, key) => onError(error, { what: 'refresh', key: `${name}:${key}` }),
       })
-      defined.set(name, { compiled, stats })
       const get = (id: Id): Promise<Value | null> =>
         isClosed ? Promise.reject(new PostcommitError('POSTCOMMIT_CACHE_CLOSED')) : reader.get(id)
-      return {
+      const values: CachedValues<Id, Value> = {
         name,
         stats,
         keyOf: compiled.keyOf,
@@ -150,6 +155,16 @@ export function createCache({ store, timeout = 500, onError = warn }: CacheOptio
           return count(stats, await Promise.all(ids.map(compare)))
         },
       }
+      defined.set(name, { compiled, stats, verify: values.verify })
+      return values
+    },
+    verifyLater(name, id, afterMs) {
+      const compare = () =>
+        defined
+          .get(name)
+          ?.verify([id as never])
+          .catch(() => undefined)
+      setTimeout(() => void compare(), afterMs).unref()
     },
     switch: (change, options) => switchAll(attendance, change, options),
     get readsFrom() {

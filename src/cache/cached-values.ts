@@ -1,5 +1,5 @@
-import { PostcommitError } from '../protocol/errors.ts'
 import type { Invalidatable } from '../invalidation.ts'
+import { PostcommitError } from '../protocol/errors.ts'
 import type { CacheStats } from './reader.ts'
 import type { Verification } from './verify.ts'
 
@@ -28,7 +28,7 @@ export interface CachedValues<Id, Value> extends Invalidatable<Id> {
   apply(key: string, invalidationId: string): Promise<void>
   /**
    * Compares what is cached of these ids with the database, and counts it in {@link CachedValues.stats}.
-   * @throws what the loader throws, `POSTCOMMIT_CACHE_UNREACHABLE`.
+   * @throws what the loader or the client of the store throws.
    */
   verify(ids: readonly Id[], options?: VerifyOptions): Promise<Verification>
   /** Counts of this process. */
@@ -55,10 +55,7 @@ export interface VerifyOptions {
  * })
  * ```
  */
-export function valuesNamed<Id = string>(
-  name: string,
-  key: (id: Id) => string | number = String,
-): Invalidatable<Id> {
+export function valuesNamed<Id = string>(name: string, key: (id: Id) => string | number = String): Invalidatable<Id> {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(name)) {
     const reason = 'name is not 1 to 64 of A-Z a-z 0-9 _ -'
     throw new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', { function: 'valuesNamed', reason })

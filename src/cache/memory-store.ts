@@ -9,6 +9,12 @@ interface Slot {
   applied?: { readonly id: string; readonly until: number } | undefined
 }
 
+/** What {@link memoryStore} takes. */
+export interface MemoryStoreOptions {
+  /** Its clock, milliseconds; default that of the process, which only goes forward. */
+  readonly now?: () => number
+}
+
 /**
  * A store in this process, for tests and for a service of one process. Several caches that are given the same one
  * behave as several processes would.
@@ -18,9 +24,8 @@ interface Slot {
  * const cache = createCache({ store: memoryStore() })
  * ```
  */
-export function memoryStore(): CacheStore {
+export function memoryStore({ now = () => performance.now() }: MemoryStoreOptions = {}): CacheStore {
   const slots = new Map<string, Slot>()
-  const now = (): number => performance.now()
   let board: string | undefined
 
   function slotOf(key: string): Slot {

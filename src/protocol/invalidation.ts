@@ -1,8 +1,13 @@
 /** The first token of the subjects that are this project's own; services cannot publish to them. */
-export const OWN_SUBJECT = 'postcommit'
+const OWN_SUBJECT = 'postcommit'
 
 /** Invalidations are published below it, one token more: the name of what is cached. */
 export const INVALIDATION_SUBJECT = `${OWN_SUBJECT}.cache`
+
+/** Whether a subject is one that services cannot publish to. */
+export function isOwnSubject(subject: string): boolean {
+  return subject === OWN_SUBJECT || subject.startsWith(`${OWN_SUBJECT}.`)
+}
 
 /** What an invalidation says. */
 export interface InvalidationPayload {

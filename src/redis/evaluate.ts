@@ -45,7 +45,9 @@ export function evaluateOn(
     })
 }
 
-function runOn(client: NodeRedisLike | IoredisLike): { readonly known: Evaluate; readonly whole: Evaluate } | undefined {
+function runOn(
+  client: NodeRedisLike | IoredisLike,
+): { readonly known: Evaluate; readonly whole: Evaluate } | undefined {
   if ('evalsha' in client) {
     return {
       known: ({ sha }, keys, values) => client.evalsha(sha, keys.length, ...keys, ...values),

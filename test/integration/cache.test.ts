@@ -21,7 +21,12 @@ afterEach(async () => {
 
 /** A cache as one more process has it. On a busy machine a store may take its time. */
 function process(options: Partial<CacheOptions> = {}): Cache {
-  const cache = createCache({ store: place.store(), timeout: '20s', onError: (_, about) => troubles.push(about), ...options })
+  const cache = createCache({
+    store: place.store(),
+    timeout: '20s',
+    onError: (_, about) => troubles.push(about),
+    ...options,
+  })
   caches.push(cache)
   return cache
 }
@@ -363,7 +368,9 @@ describe('C6: what cannot work is refused when it is defined', () => {
   test('and so is a key that is none', () => {
     const values = define({ key: (id: unknown) => id as string })()
     for (const key of ['', 'x'.repeat(181), 'a\nb', undefined, {}]) {
-      expect(() => values.keyOf(key as never)).toThrow(expect.objectContaining({ code: 'POSTCOMMIT_INVALID_CACHE_KEY' }))
+      expect(() => values.keyOf(key as never)).toThrow(
+        expect.objectContaining({ code: 'POSTCOMMIT_INVALID_CACHE_KEY' }),
+      )
     }
     expect(values.keyOf('{7}:a' as never)).toBe('{7}:a')
   })

@@ -83,7 +83,9 @@ export class BucketWatch {
       }
       const body = JSON.stringify({ stream_name: stream, config })
       const { data } = await requests.request(`$JS.API.CONSUMER.CREATE.${stream}`, body)
-      const answer = JSON.parse(new TextDecoder().decode(data)) as { readonly error?: { readonly description?: string } }
+      const answer = JSON.parse(new TextDecoder().decode(data)) as {
+        readonly error?: { readonly description?: string }
+      }
       if (answer.error !== undefined) throw new Error(answer.error.description)
       this.#heardAt = performance.now()
       this.#again(lagMs)
