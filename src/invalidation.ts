@@ -16,8 +16,8 @@ export interface Invalidatable<Id> {
 /** An invalidation of a commit; the message that says the same is numbered `branch`. */
 export interface CollectedInvalidation {
   readonly branch: number
-  /** Undefined: there is no cache at hand, only the relay reaches those that have the value. */
-  readonly apply: ((invalidationId: string) => Promise<void>) | undefined
+  readonly values: Pick<Invalidatable<never>, 'apply'>
+  readonly key: string
 }
 
 /** Whether the caches at hand have applied the invalidations of a commit, or the relay still has to see to it. */
@@ -36,9 +36,11 @@ export async function applyCommitted(
 ): Promise<InvalidationState> {
   let timer: NodeJS.Timeout | undefined
   const all = Promise.all(
-    invalidations.map(({ branch, apply }) =>
-      apply === undefined ? Promise.reject(new Error('there is no cache at hand')) : apply(messageId(gid, branch)),
-    ),
+    invalidations.map(async ({ branch, values, key }) => {
+      // Where the values are only known by their name, the relay alone reaches the caches that have them.
+      if (values.apply === undefined) throw new Error('there is no cache at hand')
+      await values.apply(key, messageId(gid, branch))
+    }),
   )
   const late = new Promise<'pending'>((resolve) => {
     timer = setTimeout(resolve, timeoutMs, 'pending')

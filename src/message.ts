@@ -123,14 +123,10 @@ export function draftMessages<Schemas extends MessageSchemas>(
       return this
     },
     invalidate(values, id) {
-      const { name } = values
       const valueKey = values.keyOf(id)
       add((branch) => {
-        invalidations.push({
-          branch,
-          apply: values.apply && ((by) => values.apply?.(valueKey, by) ?? Promise.resolve()),
-        })
-        return invalidationMessage(branch, name, valueKey, id)
+        invalidations.push({ branch, values, key: valueKey })
+        return invalidationMessage(branch, values.name, valueKey, id)
       })
       return this
     },

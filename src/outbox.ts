@@ -116,21 +116,15 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
     work: (tx: TransactionOf<Db>, message: MessageDraft<Schemas>) => Promise<T> | T,
     options: CommitOptions = {},
   ): Promise<(Committed<T> | Duplicated) & Partial<CacheWaited>> {
-    let invalidations: readonly CollectedInvalidation[] = []
-    const collected = (found: readonly CollectedInvalidation[]): void => {
-      invalidations = found
-    }
-    const result = await write(work, options, collected)
-    // A repetition too: whoever repeats may do so because nobody has told him that they are applied.
-    const applied = invalidations.length > 0 || options.waitFor !== undefined
-    const state = applied ? applyCommitted(result.gid, invalidations, options.timeoutMs) : undefined
-    return state === undefined || options.waitFor === undefined ? result : { ...result, cache: await state }
+    const invalidations: CollectedInvalidation[] = []
+    const result = await write(work, options, invalidations)
+    return await withCache(result, invalidations, options)
   }
 
   async function write<T>(
     work: (tx: TransactionOf<Db>, message: MessageDraft<Schemas>) => Promise<T> | T,
     { gid: chosen, isolationLevel }: CommitOptions,
-    onInvalidations: (found: readonly CollectedInvalidation[]) => void,
+    invalidated: CollectedInvalidation[],
   ): Promise<Committed<T> | Duplicated> {
     const gid = chosen === undefined ? drawGid() : parseGid(chosen)
     const attempt = route.attempt(gid, chosen !== undefined)
@@ -142,7 +136,7 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
           const { draft, collect, invalidations } = draftMessages(options.messages, { payloadBytesMax })
           const value = await (first ? work(tx, draft) : repeatWork(gid, () => work(tx, draft)))
           const messages = await collect()
-          onInvalidations(invalidations)
+          invalidated.push(...invalidations)
           if (!first) throw new Repetition(await isSameAsBefore(run, gid, digestMessages(messages)))
           await attempt.write(run, messages)
           done = { value }
@@ -177,4 +171,15 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
     },
     wake: () => route.wake(),
   }
+}
+
+/** Has the caches at hand apply what a commit invalidates, and waits for them where that was asked for. */
+async function withCache<Result extends Committed<unknown> | Duplicated>(
+  result: Result,
+  invalidations: readonly CollectedInvalidation[],
+  { waitFor, timeoutMs }: CommitOptions,
+): Promise<Result & Partial<CacheWaited>> {
+  // After a repetition too: whoever repeats may do so because nobody has told him that they are applied.
+  const applied = invalidations.length === 0 ? 'applied' : applyCommitted(result.gid, invalidations, timeoutMs)
+  return waitFor === undefined ? result : { ...result, cache: await applied }
 }

@@ -130,32 +130,15 @@ export function createCache({ store, timeout = 500, onError = warn }: CacheOptio
     define<Id, Value>(name: string, options: DefinitionOptions<Id, Value>): CachedValues<Id, Value> {
       if (defined.has(name)) throw invalidOptions('define', `${name} is defined already`)
       const compiled = compileDefinition<Id>(name, options)
-      const codec = createCodec(options.schema)
-      const stats = noStats()
-      const load = options.loadMany === undefined ? options.load : gatherLoads(options.loadMany)
-      const reader = new KeyReader<Id, Value>({
-        ...{ definition: compiled, codec, store, attendance, timeoutMs, stats },
-        load: async (id) => await load(id),
-        onRefreshFailed: (error, key) => onError(error, { what: 'refresh', key: `${name}:${key}` }),
+      const values = valuesOf(compiled, options, {
+        store,
+        attendance,
+        timeoutMs,
+        onError,
+        apply,
+        isClosed: () => isClosed,
       })
-      const get = (id: Id): Promise<Value | null> =>
-        isClosed ? Promise.reject(new PostcommitError('POSTCOMMIT_CACHE_CLOSED')) : reader.get(id)
-      const values: CachedValues<Id, Value> = {
-        name,
-        stats,
-        keyOf: compiled.keyOf,
-        get,
-        getMany: (ids) => Promise.all(ids.map(get)),
-        invalidate: (id) => apply(name, compiled.keyOf(id), ''),
-        apply: (key, invalidationId) => apply(name, key, invalidationId),
-        async verify(ids, { graceMs = 1000 } = {}) {
-          const since = () => attendance.since
-          const compare = (id: Id) =>
-            compareOne({ store, codec, since, load: options.load, graceMs }, `${name}:${compiled.keyOf(id)}`, id)
-          return count(stats, await Promise.all(ids.map(compare)))
-        },
-      }
-      defined.set(name, { compiled, stats, verify: values.verify })
+      defined.set(name, { compiled, stats: values.stats, verify: values.verify })
       return values
     },
     verifyLater(name, id, afterMs) {
@@ -181,6 +164,49 @@ export function createCache({ store, timeout = 500, onError = warn }: CacheOptio
     [Symbol.asyncDispose]: () => cache.close(),
   }
   return cache
+}
+
+/** What the definitions of a cache have in common. */
+interface Common {
+  readonly store: CacheStore
+  readonly attendance: Attendance
+  readonly timeoutMs: number
+  readonly onError: (error: unknown, about: CacheTrouble) => void
+  readonly apply: Cache['apply']
+  readonly isClosed: () => boolean
+}
+
+function valuesOf<Id, Value>(
+  definition: CompiledDefinition<Id>,
+  options: DefinitionOptions<Id, Value>,
+  { store, attendance, timeoutMs, onError, apply, isClosed }: Common,
+): CachedValues<Id, Value> {
+  const { name, keyOf } = definition
+  const codec = createCodec(options.schema)
+  const stats = noStats()
+  const load = options.loadMany === undefined ? options.load : gatherLoads(options.loadMany)
+  const reader = new KeyReader<Id, Value>({
+    ...{ definition, codec, store, attendance, timeoutMs, stats },
+    load: async (id) => await load(id),
+    onRefreshFailed: (error, key) => onError(error, { what: 'refresh', key: `${name}:${key}` }),
+  })
+  const get = (id: Id): Promise<Value | null> =>
+    isClosed() ? Promise.reject(new PostcommitError('POSTCOMMIT_CACHE_CLOSED')) : reader.get(id)
+  return {
+    name,
+    stats,
+    keyOf,
+    get,
+    getMany: (ids) => Promise.all(ids.map(get)),
+    invalidate: (id) => apply(name, keyOf(id), ''),
+    apply: (key, invalidationId) => apply(name, key, invalidationId),
+    async verify(ids, { graceMs = 1000 } = {}) {
+      const since = () => attendance.since
+      const compare = (id: Id) =>
+        compareOne({ store, codec, since, load: options.load, graceMs }, `${name}:${keyOf(id)}`, id)
+      return count(stats, await Promise.all(ids.map(compare)))
+    },
+  }
 }
 
 async function switchAll(

@@ -8,6 +8,7 @@ import {
   type Cache,
   type CacheStore,
   createCache,
+  type Invalidatable,
   memoryStore,
   natsKvStore,
   redisStore,
@@ -120,13 +121,9 @@ describe('an invalidation in a commit', () => {
     const away: CacheStore = { ...memoryStore(), invalidate: () => new Promise(() => {}) }
     const here = defineProducts(open(memoryStore()), db.pool)
     const wait = { waitFor: 'cache', timeoutMs: 100 } as const
-    const commit = (values: Parameters<typeof valuesNamed>[0] | typeof here) =>
-      outbox.commit(
-        (_, message) => message.invalidate(typeof values === 'string' ? valuesNamed(values) : values, 1 as never),
-        wait,
-      )
+    const commit = (values: Invalidatable<number>) => outbox.commit((_, message) => message.invalidate(values, 1), wait)
     expect(await commit(here)).toMatchObject({ cache: 'applied' })
-    expect(await commit('product')).toMatchObject({ cache: 'pending' })
+    expect(await commit(valuesNamed<number>('product'))).toMatchObject({ cache: 'pending' })
     expect(await commit(defineProducts(open(away), db.pool))).toMatchObject({ cache: 'pending' })
     expect(await outbox.commit(() => 1, wait)).toMatchObject({ value: 1, cache: 'applied' })
   })

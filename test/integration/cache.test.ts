@@ -224,7 +224,7 @@ describe.each(CACHE_PLACES)('a cache in $place', ({ open }) => {
       return await db.load()
     }
     const processes = Array.from({ length: 4 }, () => define(process(), at, { load }))
-    const reads = Array.from({ length: 1000 }, (_, n) => processes[n % 4]?.get(1))
+    const reads = Array.from({ length: 1000 }, async (_, n) => await processes[n % 4]?.get(1))
     expect(new Set((await Promise.all(reads)).map((value) => value?.version))).toEqual(new Set([1]))
     expect(db.loads).toBe(1)
   })
@@ -233,7 +233,9 @@ describe.each(CACHE_PLACES)('a cache in $place', ({ open }) => {
     const [at, db] = [name(), row()]
     db.version = null
     const [a, b] = [define(process(), at, db), define(process(), at, db)]
-    for (let n = 0; n < 20; n += 1) await Promise.all(Array.from({ length: 500 }, () => (n % 2 ? a : b).get(404)))
+    for (let n = 0; n < 20; n += 1) {
+      await Promise.all(Array.from({ length: 500 }, async () => await (n % 2 ? a : b).get(404)))
+    }
     expect(await a.get(404)).toBeNull()
     expect(db.loads).toBe(1)
     db.version = 1

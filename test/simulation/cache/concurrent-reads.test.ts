@@ -10,15 +10,17 @@ const acts = fc.array(
     { weight: 3, arbitrary: process.map((process): Act => ({ do: 'read', process })) },
     { weight: 1, arbitrary: process.map((process): Act => ({ do: 'write', process })) },
   ),
-  { minLength: 2, maxLength: 8 },
+  { minLength: 2, maxLength: 10 },
 )
 const interleavings = (open: () => CacheStore) =>
-  fc.asyncProperty(fc.scheduler(), acts, (scheduler, played) => playActs(scheduler, open(), played))
+  fc.asyncProperty(fc.scheduler(), acts, fc.boolean(), (scheduler, played, isWarm) =>
+    playActs(scheduler, open(), played, isWarm),
+  )
 
 test('no read returns what was invalidated before it began, and an update costs a load', {
   timeout: 120_000,
 }, async () => {
-  await fc.assert(interleavings(memoryStore), { numRuns: 300 })
+  await fc.assert(interleavings(memoryStore), { numRuns: 500 })
 })
 
 const found = FAULTY_STORES.filter(({ promise }) =>

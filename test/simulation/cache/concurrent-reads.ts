@@ -9,12 +9,18 @@ export type Act = { readonly do: 'read'; readonly process: number } | { readonly
 /**
  * Plays acts in several processes over one store, in any order that a network could bring about: every step of a store
  * happens some time after it was asked for, and is answered some time after that; so do loads.
- *
  * Promised: a read that begins when an invalidation is done returns nothing that is older than it.
+ *
+ * @param isWarm - whether a value is stored before; else the short histories are mostly about misses
  *
  * @throws BrokenPromise
  */
-export async function playActs(scheduler: fc.Scheduler, store: CacheStore, acts: readonly Act[]): Promise<void> {
+export async function playActs(
+  scheduler: fc.Scheduler,
+  store: CacheStore,
+  acts: readonly Act[],
+  isWarm: boolean,
+): Promise<void> {
   const database = { version: 1 }
   const invalidated = { version: 0 }
   const travel = async <T>(label: string, arrive: () => Promise<T> | T): Promise<T> => {
@@ -52,6 +58,7 @@ export async function playActs(scheduler: fc.Scheduler, store: CacheStore, acts:
     if ((seen?.version ?? 0) < floor) throw new BrokenPromise(`read ${seen?.version} after ${floor} was invalidated`)
   }
   try {
+    if (isWarm) await scheduler.waitFor(Promise.resolve(processes[0]?.values.get(1)))
     await scheduler.waitFor(Promise.all(acts.map(run)))
     const { loads } = processes.reduce((sum, { values }) => ({ loads: sum.loads + values.stats.loads }), { loads: 0 })
     const writes = acts.filter((act) => act.do === 'write').length

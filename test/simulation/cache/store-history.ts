@@ -21,7 +21,8 @@ export class BrokenPromise extends Error {
 }
 
 const LEASE_MS = 100
-const TTL_MS = 10_000
+/** Where time plays no part, it must not end while a busy machine does something else. */
+const TTL_MS = 600_000
 
 interface Holder {
   readonly lease: string
@@ -113,7 +114,10 @@ export class StoreHistory {
   }
 
   async #claim(): Promise<void> {
-    const claim = await this.#store.claim(this.#key, { leaseMs: LEASE_MS, since: this.#since })
+    const claim = await this.#store.claim(this.#key, {
+      leaseMs: this.#clock === undefined ? TTL_MS : LEASE_MS,
+      since: this.#since,
+    })
     const isHeld = this.#newest !== undefined && (this.#clock === undefined || this.#newest.until > this.#now)
     if (claim.state === 'hit') {
       demand(Number(claim.text) >= this.#floor, `a hit of ${claim.text} after ${this.#floor} was invalidated`)
