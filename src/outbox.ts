@@ -104,7 +104,6 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
   options: OutboxOptions<Db, Schemas>,
 ): Outbox<TransactionOf<Db>, Schemas> {
   const compiled = compileOptions(options)
-  const { payloadBytesMax } = compiled
   const database = openDatabase(options.db, 'createOutbox')
   const { run } = database
   const route =
@@ -117,8 +116,7 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
     options: CommitOptions = {},
   ): Promise<(Committed<T> | Duplicated) & Partial<CacheWaited>> {
     const invalidations: CollectedInvalidation[] = []
-    const result = await write(work, options, invalidations)
-    return await withCache(result, invalidations, options)
+    return await withCache(await write(work, options, invalidations), invalidations, options)
   }
 
   async function write<T>(
@@ -133,7 +131,7 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
       await database.transaction(
         async (tx, run) => {
           const first = await attempt.claim(run)
-          const { draft, collect, invalidations } = draftMessages(options.messages, { payloadBytesMax })
+          const { draft, collect, invalidations } = draftMessages(options.messages, compiled)
           const value = await (first ? work(tx, draft) : repeatWork(gid, () => work(tx, draft)))
           const messages = await collect()
           invalidated.push(...invalidations)
@@ -165,7 +163,7 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
     async add(tx, work, { gid: chosen } = {}) {
       const gid = chosen === undefined ? drawGid() : parseGid(chosen)
       const run = await runInside(tx)
-      const { draft, collect } = draftMessages(options.messages, { payloadBytesMax })
+      const { draft, collect } = draftMessages(options.messages, compiled)
       await work(draft)
       return { gid, duplicated: await route.attempt(gid, chosen !== undefined).add(run, await collect()) }
     },
