@@ -52,6 +52,8 @@ export async function applyInvalidations(options: ApplyInvalidationsOptions): Pr
     subjects: `${INVALIDATION_SUBJECT}.${name}`,
     // The values of a service are many keys; most of the time of each is the way to the store and back.
     concurrency: 64,
+    // How long those wait that a killed process was at.
+    ackWaitMs: 1000,
     backOff: { baseMs: 50, capMs: 1000 },
     parse: readInvalidation,
     ...(onError !== undefined && { onError }),

@@ -87,9 +87,8 @@ export class Attendance {
   }
 
   /** An invalidation could not be applied: until it is, what is in the store may be out of date. */
-  missedInvalidation(error: unknown): void {
+  missedInvalidation(): void {
     this.#missed += 1
-    this.failed(error)
   }
 
   /**

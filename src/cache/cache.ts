@@ -114,14 +114,24 @@ export function createCache({ store, timeout = 500, onError = warn }: CacheOptio
   const defined = new Map<string, Defined>()
   let isClosed = false
 
-  async function apply(name: string, key: string, invalidationId: string): Promise<void> {
+  async function tryToApply(name: string, key: string, invalidationId: string): Promise<void> {
     if (!attendance.isInvalidating) return
     const staleMs = defined.get(name)?.compiled.staleMs ?? 0
     try {
       await within(APPLY_TIMEOUT_MS, store.invalidate(`${name}:${key}`, { staleMs, id: invalidationId }))
     } catch (cause) {
-      attendance.missedInvalidation(cause)
+      attendance.failed(cause)
       throw unreachable(cause)
+    }
+  }
+
+  async function apply(name: string, key: string, invalidationId: string): Promise<void> {
+    try {
+      await tryToApply(name, key, invalidationId)
+    } catch (error) {
+      // Nobody else sees to it: what is stored may be out of date from now on.
+      attendance.missedInvalidation()
+      throw error
     }
   }
 
@@ -136,6 +146,7 @@ export function createCache({ store, timeout = 500, onError = warn }: CacheOptio
         timeoutMs,
         onError,
         apply,
+        tryToApply,
         isClosed: () => isClosed,
       })
       defined.set(name, { compiled, stats: values.stats, verify: values.verify })
@@ -173,13 +184,15 @@ interface Common {
   readonly timeoutMs: number
   readonly onError: (error: unknown, about: CacheTrouble) => void
   readonly apply: Cache['apply']
+  /** For a commit, whose message follows in any case. */
+  readonly tryToApply: Cache['apply']
   readonly isClosed: () => boolean
 }
 
 function valuesOf<Id, Value>(
   definition: CompiledDefinition<Id>,
   options: DefinitionOptions<Id, Value>,
-  { store, attendance, timeoutMs, onError, apply, isClosed }: Common,
+  { store, attendance, timeoutMs, onError, apply, tryToApply, isClosed }: Common,
 ): CachedValues<Id, Value> {
   const { name, keyOf } = definition
   const codec = createCodec(options.schema)
@@ -199,7 +212,7 @@ function valuesOf<Id, Value>(
     get,
     getMany: (ids) => Promise.all(ids.map(get)),
     invalidate: (id) => apply(name, keyOf(id), ''),
-    apply: (key, invalidationId) => apply(name, key, invalidationId),
+    apply: (key, invalidationId) => tryToApply(name, key, invalidationId),
     async verify(ids, { graceMs = 1000 } = {}) {
       const since = () => attendance.since
       const compare = (id: Id) =>

@@ -22,7 +22,8 @@ export interface DefinitionOptions<Id, Value> {
   readonly jitter?: number
   /**
    * Reads the value from the database, from its primary: what a replica does not know yet would be kept. Undefined and
-   * null mean that there is none, which is kept too. What it throws reaches the reader and is not kept.
+   * null mean that there is none, which is kept too. What it throws reaches the reader and is not kept. It must end, so
+   * give its query a timeout: readers of the same key wait for it.
    */
   readonly load: (id: Id) => unknown
   /** Reads several at once, in the order of the ids; used instead of `load` for what is missing at the same time. */

@@ -15,6 +15,7 @@ import {
   valuesNamed,
   watchTable,
 } from 'postcommit/cache'
+import { armFailpoints } from 'postcommit/protocol'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
@@ -196,6 +197,38 @@ describe('through the relay', () => {
     await eventually(() => expect(other.stats['product']).toMatchObject({ verified: 1, inconsistent: 0 }), {
       timeoutMs: 20_000,
     })
+  })
+
+  test('C8: a service that dies between COMMIT and the cache, 200 times', { timeout: 180_000 }, async () => {
+    const caches = [open(onRedis()), open(natsKvStore(broker.connection, { bucket: `kv-${db.name}` }))]
+    const values = caches.map((cache) => defineProducts(cache, db.pool))
+    await relay.start()
+    await apply('shop', ...caches)
+    const outbox = createOutbox({ db: db.pool })
+    const ids = Array.from({ length: 10 }, (_, index) => index + 1)
+    const tookMs: number[] = []
+    for (let version = 2; version <= 21; version += 1) {
+      await Promise.all(values.flatMap((each) => ids.map((id) => each.get(id))))
+      for (const id of ids) {
+        armFailpoints('sdk.after_commit:throw')
+        const commit = outbox.commit(async (tx, message) => {
+          await raise(tx, id)
+          for (const each of values) message.invalidate(each, id)
+        })
+        await expect(commit).rejects.toThrow('failpoint sdk.after_commit')
+      }
+      const startedAt = performance.now()
+      await eventually(
+        async () => {
+          const seen = await Promise.all(values.flatMap((each) => ids.map((id) => each.get(id))))
+          expect(seen.map((product) => product?.version)).toEqual(Array(20).fill(version))
+        },
+        { timeoutMs: 20_000 },
+      )
+      tookMs.push(performance.now() - startedAt)
+    }
+    const sorted = tookMs.sort((a, b) => a - b).map(Math.round)
+    process.stdout.write(`equal after a crash: median ${sorted[10]} ms, at most ${sorted.at(-1)} ms\n`)
   })
 
   test('a message that is no invalidation holds up nobody', async () => {

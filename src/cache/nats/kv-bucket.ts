@@ -74,6 +74,11 @@ export class KvBucket {
     return Number(answer['seq'])
   }
 
+  /** The server may have been started again, without what it kept in memory: looks for the bucket once more. */
+  forget(): void {
+    this.#found = undefined
+  }
+
   close(): void {
     this.requests.close()
   }

@@ -239,6 +239,7 @@ class NatsKvStore implements CacheStore {
       if (type !== 'disconnect') continue
       this.#generation += 1
       this.#clock.forget()
+      this.#bucket.forget()
       this.#watch?.lost()
       for (const listener of this.#interrupted) listener()
     }
