@@ -31,13 +31,16 @@ class ListenFailed extends PostcommitError<'POSTCOMMIT_LISTEN_FAILED'> {
 }
 
 const CLOSE_MS = 2000
+/** Connections that come at once. Beyond Node's 511 the kernel drops them, and they come again after 1, 3, 7 … seconds. */
+const BACKLOG = 4096
 
 /**
  * Lets a server listen. If it cannot, it is closed.
  * @throws {@link ListenFailed}.
  */
 export async function listen(app: FastifyInstance, server: ServerName, address: ListenAddress): Promise<Listening> {
-  const url = await app.listen({ host: address.host, port: address.port }).catch(async (error: unknown) => {
+  const { host, port } = address
+  const url = await app.listen({ host, port, backlog: BACKLOG }).catch(async (error: unknown) => {
     await app.close()
     throw new ListenFailed(server, address, error)
   })

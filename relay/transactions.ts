@@ -113,7 +113,8 @@ function overNats(broker: () => Broker | undefined): Asker {
     concurrency: 64,
     ask: async (row, signal) => {
       const current = broker()
-      return current === undefined ? 'unreachable' : await askOverNats(current).ask(row, signal)
+      if (current === undefined) return { outcome: 'unreachable', error: 'this relay has no NATS' }
+      return await askOverNats(current).ask(row, signal)
     },
   }
 }

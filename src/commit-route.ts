@@ -1,6 +1,6 @@
 import type { Gid } from './protocol/gid.ts'
 import type { CollectedMessage } from './store/collected-message.ts'
-import type { Run } from './store/database.ts'
+import type { Finish, Run } from './store/database.ts'
 
 /** How the messages of a commit reach the relay: as rows of its database, or announced to it over the network. */
 export interface CommitRoute {
@@ -8,6 +8,8 @@ export interface CommitRoute {
   attempt(gid: Gid, chosen: boolean): CommitAttempt
   /** Tells the relay that there is something to do. */
   wake(): void
+  /** Whether a transaction draws its xid with its first statement, so that its last one may go with COMMIT. */
+  readonly xidFirst: boolean
 }
 
 /** One transaction on its way. */
@@ -17,8 +19,8 @@ export interface CommitAttempt {
    * committed before.
    */
   claim(run: Run): Promise<boolean>
-  /** The last statements of the transaction: when it resolves, COMMIT is all that is missing. */
-  write(run: Run, messages: readonly CollectedMessage[]): Promise<void>
+  /** The last statements of the transaction: when it resolves, COMMIT is all that is missing, and what goes with it. */
+  write(run: Run, messages: readonly CollectedMessage[], finish: Finish): Promise<void>
   /**
    * Finds out whether a COMMIT that was not answered took place.
    * @throws `POSTCOMMIT_COMMIT_UNKNOWN`

@@ -8,9 +8,12 @@ import { IN_FAILED_TRANSACTION, sqlState } from './store/database-error.ts'
  */
 export async function inLiveTransaction<T>(gid: Gid, statement: Promise<T>): Promise<T> {
   return await statement.catch((cause: unknown) => {
-    if (sqlState(cause) === IN_FAILED_TRANSACTION) {
-      throw new PostcommitError('POSTCOMMIT_TX_ABORTED', {}, { gid, cause })
-    }
-    throw cause
+    throw nameAborted(gid, cause)
   })
+}
+
+/** What such a statement was rejected with, as the caller is told. */
+export function nameAborted(gid: Gid, cause: unknown): unknown {
+  if (sqlState(cause) !== IN_FAILED_TRANSACTION) return cause
+  return new PostcommitError('POSTCOMMIT_TX_ABORTED', {}, { gid, cause })
 }

@@ -28,13 +28,14 @@ export function outboxRoute({ run: outside, wake: how, wakeGapMs, resolveMs }: O
   const wake = openWake(how, outside, wakeGapMs)
   return {
     wake,
+    xidFirst: true,
     attempt(gid, chosen) {
       let written: { readonly xid: string | undefined; readonly leavesTrace: boolean } | undefined
       return {
         claim: async (run) => !chosen || (await run(insertGid(gid, null)))[0] !== undefined,
-        async write(run, messages) {
+        async write(run, messages, finish) {
           if (chosen) await inLiveTransaction(gid, run(updateGidDigest(gid, digestMessages(messages))))
-          const xid = await writeMessages(run, gid, messages)
+          const xid = await inLiveTransaction(gid, finish(writingOf(gid, messages)))
           written = { xid, leavesTrace: chosen || messages.length > 0 }
         },
         resolve: async (cause) =>
@@ -50,7 +51,7 @@ export function outboxRoute({ run: outside, wake: how, wakeGapMs, resolveMs }: O
               throw new PostcommitError('POSTCOMMIT_GID_CONFLICT', { gid }, { gid })
             }
           }
-          await writeMessages(run, gid, messages)
+          await inLiveTransaction(gid, run(writingOf(gid, messages)))
           return false
         },
       }
@@ -58,12 +59,7 @@ export function outboxRoute({ run: outside, wake: how, wakeGapMs, resolveMs }: O
   }
 }
 
-/** Writes the messages; resolves to the xid of the transaction, undefined if it has written nothing at all. */
-async function writeMessages(run: Run, gid: Gid, messages: readonly CollectedMessage[]): Promise<string | undefined> {
-  const [row] = await inLiveTransaction(gid, run(writingOf(gid, messages)))
-  return typeof row?.['xid'] === 'string' ? row['xid'] : undefined
-}
-
+/** Its row is the xid of the transaction, undefined if that has written nothing at all. */
 function writingOf(gid: Gid, messages: readonly CollectedMessage[]): Statement {
   const [only] = messages
   if (only === undefined) return selectXid()

@@ -2,6 +2,7 @@ import type { CacheWaited, Committed, Duplicated } from './committed.ts'
 import { digestMessages } from './digest.ts'
 import { drawGid } from './gid.ts'
 import { applyCommitted, type CollectedInvalidation } from './invalidation.ts'
+import { nameAborted } from './live-transaction.ts'
 import { draftMessages, type MessageDraft, type MessageSchemas } from './message.ts'
 import { compileOptions, type OutboxOptions, parseBackQuery } from './options.ts'
 import { outboxRoute } from './outbox-route.ts'
@@ -38,7 +39,8 @@ export interface Outbox<Tx, Schemas extends MessageSchemas = MessageSchemas> {
    *
    * Resolves: the rows and the messages are committed, and the messages will be delivered. Rejects: nothing was
    * written and nothing will be sent, except with `POSTCOMMIT_COMMIT_UNKNOWN`. What `work` throws is rethrown as it
-   * is, after a rollback.
+   * is, after a rollback. Over pg the transaction begins with the first statement of `work`, and costs nothing if there
+   * is none.
    *
    * @throws `POSTCOMMIT_TX_ABORTED`, `POSTCOMMIT_COMMIT_ROLLED_BACK`, `POSTCOMMIT_COMMIT_UNKNOWN`,
    * `POSTCOMMIT_INVALID_GID`, `POSTCOMMIT_GID_CONFLICT`, `POSTCOMMIT_GID_ALREADY_COMMITTED`,
@@ -129,18 +131,18 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
     let done: { readonly value: T } | undefined
     try {
       await database.transaction(
-        async (tx, run) => {
+        async (tx, run, _, finish) => {
           const first = await attempt.claim(run)
           const { draft, collect, invalidations } = draftMessages(options.messages, compiled)
           const value = await (first ? work(tx, draft) : repeatWork(gid, () => work(tx, draft)))
           const messages = await collect()
           invalidated.push(...invalidations)
           if (!first) throw new Repetition(await isSameAsBefore(run, gid, digestMessages(messages)))
-          await attempt.write(run, messages)
+          await attempt.write(run, messages, finish)
           done = { value }
           failpoint('sdk.before_commit')
         },
-        { isolationLevel },
+        { isolationLevel, xidFirst: route.xidFirst },
       )
     } catch (error) {
       if (error instanceof Repetition) return error.answer(gid)
@@ -148,7 +150,7 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
       const stands = lost && (await attempt.resolve(error.cause))
       if (!stands) {
         attempt.rolledBack()
-        if (!(error instanceof CommitFailure)) throw error
+        if (!(error instanceof CommitFailure)) throw done === undefined ? error : nameAborted(gid, error)
         throw new PostcommitError('POSTCOMMIT_COMMIT_ROLLED_BACK', { gid }, { gid, cause: error.cause })
       }
     }

@@ -11,10 +11,10 @@ export function askInSql(messages: PreparedMessages): Asker {
     async ask(row) {
       const { gid, hint } = questionAbout(row)
       try {
-        return await messages.settlePreparedMessage(gid, hint)
-      } catch {
+        return { outcome: await messages.settlePreparedMessage(gid, hint) }
+      } catch (error) {
         // Whatever the database throws decides nothing.
-        return 'unreachable'
+        return { outcome: 'unreachable', error: error instanceof Error ? error.message : String(error) }
       }
     },
   }

@@ -12,16 +12,17 @@ export function askOverNats(broker: Broker): Asker {
     concurrency: CONCURRENCY,
     async ask(row) {
       const route = readStoredTarget(row.checkTarget ?? '')
-      if (route.kind !== 'named') return 'unknown'
-      if (!broker.connected) return 'unreachable'
+      if (route.kind !== 'named') return { outcome: 'unknown', error: 'its target is none' }
+      if (!broker.connected) return { outcome: 'unreachable', error: 'the connection to NATS is down' }
       const question = questionAbout(row)
       try {
         const connection = await broker.connection()
         const answer = await connection.request(route.target, JSON.stringify(question), { timeout: TIMEOUT_MS })
-        return readVerdict({ status: 200, text: answer.string() }, question)
-      } catch {
+        const outcome = readVerdict({ status: 200, text: answer.string() }, question)
+        return outcome === 'unknown' ? { outcome, error: 'answered without a verdict' } : { outcome }
+      } catch (error) {
         // No responders, or no answer in time.
-        return 'unreachable'
+        return { outcome: 'unreachable', error: error instanceof Error ? error.message : String(error) }
       }
     },
   }

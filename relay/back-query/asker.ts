@@ -8,12 +8,18 @@ import { readDtmVerdict, readVerdict } from '../engine/read-verdict.ts'
 import type { CheckOutcome } from '../engine/transaction/record-verdict.ts'
 import type { ClaimedTransaction } from '../store/transaction/transaction-row.ts'
 
+/** What came of a question, and what went wrong if it was not a verdict: for people. */
+export interface Asked {
+  readonly outcome: CheckOutcome
+  readonly error?: string | undefined
+}
+
 /** Whom to ask what became of a prepared message. */
 export interface Asker {
   /** How many may be asked at once. */
   readonly concurrency: number
   /** Asks once, within a time limit of its own. Whatever goes wrong is `unreachable` or `unknown`. */
-  ask(row: ClaimedTransaction, signal: AbortSignal): Promise<CheckOutcome>
+  ask(row: ClaimedTransaction, signal: AbortSignal): Promise<Asked>
 }
 
 const TIMEOUT_MS = 2000
@@ -31,7 +37,7 @@ export function askDestination(destination: Destination): Asker {
     concurrency: destination.concurrency,
     async ask(row, signal) {
       const route = readStoredTarget(row.checkTarget ?? '')
-      if (route.kind !== 'named' && route.kind !== 'url') return 'unknown'
+      if (route.kind !== 'named' && route.kind !== 'url') return { outcome: 'unknown', error: 'its target is none' }
       const question = questionAbout(row)
       const { headers = {}, lenient = false } = readStoredOptions(row.options)
       const dialect = row.dialect as Dialect
@@ -55,13 +61,17 @@ export function askDestination(destination: Destination): Asker {
       switch (answer.kind) {
         case 'answered': {
           const said = { status: answer.status, text: answer.body?.toString('utf8') }
-          return dialect === 'dtm' ? readDtmVerdict(said, lenient) : readVerdict(said, question)
+          return answered(dialect === 'dtm' ? readDtmVerdict(said, lenient) : readVerdict(said, question), said.status)
         }
         case 'unanswered':
-          return 'unreachable'
+          return { outcome: 'unreachable', error: answer.error }
         case 'impossible':
-          return 'unknown'
+          return { outcome: 'unknown', error: answer.error }
       }
     },
   }
+}
+
+function answered(outcome: CheckOutcome, status: number): Asked {
+  return outcome === 'unknown' ? { outcome, error: `answered ${status} without a verdict` } : { outcome }
 }

@@ -7,16 +7,17 @@ import { transactionOf } from '../coordinator/model.ts'
 import { Recorder } from '../coordinator/recorder.ts'
 import { reasonText } from '../coordinator/work.ts'
 import { Slots } from '../destinations/slots.ts'
-import { type CheckOutcome, recordVerdict } from '../engine/transaction/record-verdict.ts'
+import { recordVerdict } from '../engine/transaction/record-verdict.ts'
 import type { Message } from '../engine/transaction/transaction.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { type CheckSlots, claimChecks } from '../store/transaction/claim-checks.ts'
+import { endOutage, recordOutage } from '../store/transaction/record-outage.ts'
 import type { Progress } from '../store/transaction/record-progress.ts'
 import { releaseTransactions } from '../store/transaction/release-transactions.ts'
 import { selectCheckDestinations } from '../store/transaction/select-check-destinations.ts'
 import type { ClaimedTransaction } from '../store/transaction/transaction-row.ts'
 import { WakeSignal } from '../wake-signal.ts'
-import type { Asker } from './asker.ts'
+import type { Asked, Asker } from './asker.ts'
 
 /** What the back-query loop works with. */
 export interface BackQueryOptions {
@@ -46,6 +47,10 @@ interface Lane {
   readonly waiting: { readonly row: ClaimedTransaction; readonly token: string }[]
   /** Asked about and not written yet. */
   asking: number
+  /** Whether people are told that nobody answers there. */
+  isOut: boolean
+  /** When they were told last, monotonic milliseconds. */
+  toldAt: number
 }
 
 /** How many are in hand for every place, at most: a claim takes as long as several questions. */
@@ -133,10 +138,13 @@ export class BackQueryLoop {
       return free > 0 ? [{ destination, free }] : []
     })
     let idleMs = pollMs.max
-    for (const { destination, dueInMs } of due) {
+    for (const { destination, dueInMs, isOut } of due) {
+      // Perhaps by a relay that is gone, or that alone does not get there.
+      const lane = this.#lanes.get(destination)
+      if (lane !== undefined && isOut) lane.isOut = true
       if (dueInMs > 0) idleMs = Math.min(idleMs, dueInMs)
       else if (!slots.some((slot) => slot.destination === destination)) {
-        const reopensInMs = this.#lanes.get(destination)?.slots.reopensInMs(performance.now()) ?? pollMs.max
+        const reopensInMs = lane?.slots.reopensInMs(performance.now()) ?? pollMs.max
         idleMs = Math.min(idleMs, reopensInMs)
       }
     }
@@ -184,7 +192,7 @@ export class BackQueryLoop {
       },
       PROBE_MS,
     )
-    const lane: Lane = { asker, slots, waiting: [], asking: 0 }
+    const lane: Lane = { asker, slots, waiting: [], asking: 0, isOut: false, toldAt: Number.NEGATIVE_INFINITY }
     this.#lanes.set(destination, lane)
     return lane
   }
@@ -209,14 +217,18 @@ export class BackQueryLoop {
     this.#asking += 1
     lane.asking += 1
     try {
-      const outcome = await lane.asker.ask(row, this.#aborter.signal).catch((): CheckOutcome => 'unreachable')
+      const asked = await lane.asker
+        .ask(row, this.#aborter.signal)
+        .catch((error: unknown): Asked => ({ outcome: 'unreachable', error: String(error) }))
+      const { outcome } = asked
       if (this.#aborter.signal.aborted) return
       failpoint('back_query.after_answer')
       slot.free(outcome === 'unreachable' ? 'away' : 'ok')
       const destination = row.checkDestination.includes('://') ? 'url' : row.checkDestination
       metrics.backQueries.inc({ source, destination, verdict: outcome })
+      this.#tell(lane, row.checkDestination, asked)
       this.#pump(lane)
-      await this.#record(row, token, outcome, askedAt)
+      await this.#record(row, token, asked, askedAt)
     } finally {
       slot.free()
       this.#claims.delete(row.id)
@@ -227,7 +239,22 @@ export class BackQueryLoop {
     }
   }
 
-  async #record(row: ClaimedTransaction, token: string, outcome: CheckOutcome, askedAt: number): Promise<void> {
+  /** Tells people who look at what is in doubt whether anybody answers at a destination. */
+  #tell(lane: Lane, destination: string, { outcome, error = outcome }: Asked): void {
+    const { pool } = this.#options
+    const now = performance.now()
+    // What cannot be written is written after the next question.
+    if (outcome !== 'unreachable') {
+      if (lane.isOut) void endOutage(pool, destination).catch(() => undefined)
+      lane.isOut = false
+    } else if (!lane.isOut || now - lane.toldAt >= PROBE_MS) {
+      lane.isOut = true
+      lane.toldAt = now
+      void recordOutage(pool, destination, error).catch(() => undefined)
+    }
+  }
+
+  async #record(row: ClaimedTransaction, token: string, { outcome, error }: Asked, askedAt: number): Promise<void> {
     const { claimLeaseMs, log, source, onCommitted, onDecided } = this.#options
     const message = transactionOf(row)
     const tookMs = performance.now() - askedAt
@@ -245,9 +272,10 @@ export class BackQueryLoop {
       case 'undecided': {
         const { checks: asked, dueAtMs, inDoubt } = change
         const event = outcome === 'unreachable' ? undefined : 'asked'
-        const entry = { source, gid: row.gid, verdict: outcome, asked }
+        const reason = error === undefined ? outcome : `${outcome}: ${error}`
+        const entry = { source, gid: row.gid, verdict: outcome, error, asked }
         if (inDoubt && asked > row.asked) log.warn(entry, 'a prepared message is in doubt')
-        const progress = this.#progress(row, token, { dueAtMs, asked, error: outcome, event, durationMs: tookMs })
+        const progress = this.#progress(row, token, { dueAtMs, asked, error: reason, event, durationMs: tookMs })
         await this.#recorder.write(progress, isStillOurs)
         failpoint('back_query.after_record')
         return

@@ -8,7 +8,7 @@ export function describeStory(story: ShownTransaction): readonly string[] {
 }
 
 function describeHead(story: ShownTransaction): readonly string[] {
-  const { gid, tenant, mode, status, asked, reason, pausedReason, backQuery, key, lastError } = story
+  const { gid, tenant, mode, status, asked, reason, pausedReason, backQuery, key, lastError, unreachableSince } = story
   const { createdAt, finishedAt, dueAt } = story
   const facts: [string, string | undefined][] = [
     ['tenant', tenant === '' ? undefined : tenant],
@@ -17,6 +17,7 @@ function describeHead(story: ShownTransaction): readonly string[] {
     ['paused', pausedReason ?? undefined],
     ['back-query', backQuery?.target],
     ['asked in vain', asked === 0 ? undefined : String(asked)],
+    ['unreachable', unreachableSince === null ? undefined : `since ${unreachableSince.toISOString()}`],
     ['last error', lastError ?? undefined],
     ['handed in', createdAt.toISOString()],
     ['ended', finishedAt === null ? undefined : `after ${formatDuration(finishedAt.getTime() - createdAt.getTime())}`],

@@ -14,6 +14,8 @@ export interface PageOptions {
   readonly limit: number
 }
 
+const REASON_CHARACTERS = 80
+
 /** Adds the flags of {@link PageOptions}. */
 export function addPageOptions(command: Command): Command {
   return addSourceFlags(command)
@@ -41,18 +43,32 @@ export async function showPage(
 function describePage({ transactions, before }: TransactionPage): readonly string[] {
   if (transactions.length === 0) return ['No transaction fits.']
   const now = Date.now()
-  const rows = transactions.map(({ gid, tenant, mode, status, asked, createdAt, dueAt, pausedReason, reason }) => [
-    gid,
-    tenant === '' ? '-' : tenant,
-    mode,
-    status,
-    asked === 0 ? '-' : String(asked),
-    formatDuration(now - createdAt.getTime()),
-    pausedReason !== null ? 'paused' : whenDue(dueAt, now),
-    shorten(pausedReason ?? reason ?? '-', 60),
-  ])
+  const rows = transactions.map((transaction) => {
+    const { gid, tenant, mode, status, asked, createdAt, dueAt, pausedReason } = transaction
+    return [
+      gid,
+      tenant === '' ? '-' : tenant,
+      mode,
+      status,
+      asked === 0 ? '-' : String(asked),
+      formatDuration(now - createdAt.getTime()),
+      pausedReason !== null ? 'paused' : whenDue(dueAt, now),
+      shorten(whyItStands(transaction, now), REASON_CHARACTERS),
+    ]
+  })
   const more = before === null ? [] : [`More: the same with --before ${before}`]
   return [...formatTable([['GID', 'TENANT', 'MODE', 'STATUS', 'ASKED', 'AGE', 'NEXT', 'REASON'], ...rows]), ...more]
+}
+
+/** Why it was given up or is paused; what keeps it undecided. */
+function whyItStands(transaction: TransactionPage['transactions'][number], now: number): string {
+  const { pausedReason, reason, inDoubt, lastError, unreachableSince } = transaction
+  if (pausedReason !== null) return pausedReason
+  if (reason !== null) return reason
+  if (!inDoubt) return '-'
+  if (unreachableSince === null) return lastError ?? 'to be asked about'
+  const duration = formatDuration(Math.max(0, now - unreachableSince.getTime()))
+  return `unreachable for ${duration}: ${(lastError ?? '').replace(/^unreachable: /, '')}`
 }
 
 function whenDue(dueAt: Date | null, now: number): string {

@@ -36,7 +36,7 @@ export function transactionCommand(context: CommandContext): Command {
 
 export function inDoubtCommand(context: CommandContext): Command {
   return addPageOptions(new Command('in-doubt'))
-    .description('prepared transactions that were asked about, and nobody could say')
+    .description('prepared messages about which nobody could say when they were to be asked about, and why')
     .action((options: PageOptions, command: Command) => showPage(context, command, options, { inDoubt: true }))
 }
 

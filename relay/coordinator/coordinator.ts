@@ -93,7 +93,7 @@ export class Coordinator {
 
   constructor(options: CoordinatorOptions) {
     this.#options = options
-    this.#lanes = new Lanes(options)
+    this.#lanes = new Lanes({ ...options, room: () => HELD_MAX - this.#running.size })
     this.#caller = new BranchCaller({ ...options, lanes: this.#lanes })
     this.#recorder = new Recorder(options)
     this.#waiters = new Waiters(options.pool)
@@ -284,7 +284,7 @@ export class Coordinator {
       knows: (lane) => this.#lanes.destination(lane) !== undefined,
       take: (lane) => (this.#stopping ? undefined : this.#lanes.take(lane)),
       park: (lane, resume) => !this.#stopping && this.#lanes.park(lane, resume),
-      reopensInMs: (lane) => this.#lanes.reopensInMs(lane),
+      pause: (lane, backoffMs) => this.#lanes.pause(lane, backoffMs),
       limitMs: (of, operation, lane) => {
         const usualMs = (lane === undefined ? undefined : this.#lanes.destination(lane))?.timeoutMs ?? 0
         return limitMs(of, operation, usualMs, claimLeaseMs)

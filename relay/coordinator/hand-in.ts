@@ -34,6 +34,7 @@ export function handIn(
     mode === TransactionMode.Msg || (mode === TransactionMode.Saga && branches.length > 0) ? 'relay' : 'client'
   const deadlineInMs =
     mode === TransactionMode.Msg ? undefined : (timeoutMs ?? (runBy === 'client' ? defaults.deadlineMs : undefined))
+  const dueInMs = status === 'submitted' ? 0 : (backQuery?.checkAfterMs ?? deadlineInMs ?? defaults.checkAfterMs)
   return {
     ...key,
     mode,
@@ -47,7 +48,9 @@ export function handIn(
     options: writeStoredOptions({ name, ...kept, hint: backQuery?.hint }),
     seq: 0,
     deadlineInMs,
-    dueInMs: status === 'submitted' ? 0 : (backQuery?.checkAfterMs ?? deadlineInMs ?? defaults.checkAfterMs),
+    dueInMs,
+    // A hint is known when the transaction has begun; then no question can close the door on it.
+    askFromInMs: backQuery === undefined || backQuery.hint !== undefined ? undefined : dueInMs,
     operations: branches.flatMap((branch) => operationsOf(branch)),
   }
 }

@@ -2,7 +2,11 @@ import { decide } from '../engine/transaction/decide.ts'
 import type { Decision, Subject, TransactionEvent } from '../engine/transaction/event.ts'
 import type { Mode, Status } from '../engine/transaction/transaction.ts'
 import type { Queryable } from '../store/queryable.ts'
-import { insertTransactions, type NewTransaction } from '../store/transaction/insert-transactions.ts'
+import {
+  type InsertedTransaction,
+  insertTransactions,
+  type NewTransaction,
+} from '../store/transaction/insert-transactions.ts'
 import { type Move, type MoveRule, moveTransactions } from '../store/transaction/move-transactions.ts'
 import { type Registered, type Registration, registerBranches } from '../store/transaction/register-branches.ts'
 import { selectTransactionStates, type TransactionState } from '../store/transaction/select-transaction-states.ts'
@@ -17,6 +21,8 @@ export interface Answer {
   /** How things stand; undefined if there is no such transaction. */
   readonly status: Status | undefined
   readonly id?: string
+  /** For a new transaction that asked for a claim: whether it got it. */
+  readonly begun?: boolean
   readonly result?: string | null
   readonly rollbackReason?: string | null
   /** For a submission that asked for a claim and got it: what to run. */
@@ -113,14 +119,14 @@ export class Intake {
   }
 
   async #insert(open: readonly Open<NewTransaction>[]): Promise<ReadonlyMap<NewTransaction, Answer>> {
-    const ids = await insertTransactions(
+    const written = await insertTransactions(
       this.#client,
       open.map(({ request }) => request),
     )
     return new Map(
       open.flatMap(({ request }, index) => {
-        const id = ids[index]
-        return id === undefined ? [] : [[request, inserted(id, request)] as const]
+        const one = written[index]
+        return one === undefined ? [] : [[request, inserted(one, request)] as const]
       }),
     )
   }
@@ -254,6 +260,6 @@ function answerOf(decision: Decision, state: TransactionState | undefined): Answ
   return { decision, status, id, result, rollbackReason }
 }
 
-function inserted(id: string, { status }: NewTransaction): Answer {
-  return { decision: { kind: 'ok' }, status, id }
+function inserted({ id, claimed }: InsertedTransaction, { status }: NewTransaction): Answer {
+  return { decision: { kind: 'ok' }, status, id, begun: claimed }
 }

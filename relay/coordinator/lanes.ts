@@ -3,6 +3,7 @@ import type { Destination } from '../destinations/destination.ts'
 import { type Slot, Slots } from '../destinations/slots.ts'
 import type { BreakerState } from '../engine/breaker.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import { Turns } from './turns.ts'
 
 /** What branches are called at. */
 export interface LanesOptions {
@@ -12,23 +13,32 @@ export interface LanesOptions {
   readonly urls: Destination | undefined
   readonly metrics: Metrics
   readonly log: Logger
+  /** How many transactions more this relay can have in hand. */
+  readonly room: () => number
+}
+
+/** How long to stay away from a destination. */
+export interface Pause {
+  readonly pauseMs: number
+  /** From which the next one doubles. */
+  readonly backoffMs: number
 }
 
 interface Lane {
   readonly destination: Destination
   readonly slots: Slots
-  readonly parkedMax: number
   parked: (() => void)[]
+  readonly turns: Turns
 }
 
 const GAUGE: Record<BreakerState, number> = { closed: 0, 'half-open': 1, open: 2 }
 const ORIGINS_MAX = 500
-const PARKED_MIN = 64
+const BACKOFF_MS = { first: 1000, cap: 30_000 }
 
 /**
  * The destinations as far as branches are called there: for each a number of places, a breaker, and a short queue. What
- * finds neither a place nor room in the queue is given back to the database, so that a slow destination takes nothing
- * from the others but a little memory.
+ * finds neither a place nor room in the queue is given back to the database until its turn may come, so that a slow
+ * destination takes nothing from the others but a little memory.
  */
 export class Lanes {
   readonly #options: LanesOptions
@@ -52,24 +62,39 @@ export class Lanes {
     return {
       free: (result) => {
         slot.free(result)
+        if (result !== undefined) lane.turns.count(performance.now())
         this.#pump(lane)
       },
     }
   }
 
-  /** Has `resume` called when there may be a place; false if too many wait already, or the destination is away. */
+  /**
+   * Has `resume` called when there may be a place; false if too many wait already, or the destination is away. A queue may
+   * be as long as there is room besides: one that does not move leaves half of it, two of them a third.
+   */
   park(name: string, resume: () => void): boolean {
     const lane = this.#lane(name)
-    if (lane === undefined || lane.parked.length >= lane.parkedMax) return false
+    if (lane === undefined || lane.parked.length >= this.#options.room()) return false
     if (lane.slots.reopensInMs(performance.now()) !== Number.POSITIVE_INFINITY) return false
     lane.parked.push(resume)
     return true
   }
 
-  /** How long until a destination that is away is tried again, milliseconds; 0 if it is not. */
-  reopensInMs(name: string): number {
-    const ms = this.#lane(name)?.slots.reopensInMs(performance.now()) ?? 0
-    return Number.isFinite(ms) ? ms : 0
+  /**
+   * How long somebody who finds no room stays away: until his turn comes if the destination keeps its pace; if it is
+   * away, or nobody knows its pace, or that would be longer, for a time that doubles, give or take a quarter.
+   *
+   * @param before - the `backoffMs` of the pause before, 0 for none
+   */
+  pause(name: string, before: number): Pause {
+    const now = performance.now()
+    const lane = this.#lane(name)
+    const backoffMs = Math.min(BACKOFF_MS.cap, Math.max(BACKOFF_MS.first, 2 * before))
+    const breakerMs = lane?.slots.reopensInMs(now) ?? 0
+    const reopensInMs = Number.isFinite(breakerMs) ? breakerMs : 0
+    const turnMs = reopensInMs > 0 ? undefined : lane?.turns.draw(now, lane.parked.length, backoffMs)
+    const guessMs = Math.max(reopensInMs, backoffMs / 2) + (backoffMs / 2) * Math.random()
+    return { pauseMs: turnMs ?? guessMs, backoffMs }
   }
 
   #pump(lane: Lane): void {
@@ -84,7 +109,7 @@ export class Lanes {
 
   #open(name: string, destination: Destination): Lane {
     const slots = new Slots(destination.concurrency, (state, before) => this.#show(name, state, before))
-    const lane: Lane = { destination, slots, parkedMax: Math.max(PARKED_MIN, 4 * destination.concurrency), parked: [] }
+    const lane: Lane = { destination, slots, parked: [], turns: new Turns() }
     // Origins come with what is handed in: the oldest without waiters goes, and with it only what its breaker knew.
     if (name.includes('://') && this.#lanes.size - this.#options.destinations.size >= ORIGINS_MAX) {
       const idle = [...this.#lanes].find(([other, { parked }]) => other.includes('://') && parked.length === 0)

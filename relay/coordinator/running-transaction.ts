@@ -5,6 +5,7 @@ import { isFinal } from '../engine/transaction/transaction.ts'
 import type { Progress } from '../store/transaction/record-progress.ts'
 import type { ClaimedTransaction, OperationRow } from '../store/transaction/transaction-row.ts'
 import { randomIn, reasonIn } from './dtm-words.ts'
+import type { Pause } from './lanes.ts'
 import { opKey, opsOf, transactionOf } from './model.ts'
 import type { StartedCall } from './started-call.ts'
 import { laneOf, readStoredTarget } from './stored-target.ts'
@@ -33,7 +34,8 @@ export interface Carrier {
   take(lane: string): Slot | undefined
   /** Has `resume` called when there may be one; false: not in the near future. */
   park(lane: string, resume: () => void): boolean
-  reopensInMs(lane: string): number
+  /** How long to stay away, if there is no room, after the pause before. */
+  pause(lane: string, backoffMs: number): Pause
   /** How long a call may take at most, milliseconds. */
   limitMs(row: ClaimedTransaction, operation: OperationRow, lane: string | undefined): number
   /** Makes a call and says what became of it; undefined: it was cut off because the relay stops. */
@@ -75,7 +77,6 @@ interface Step {
 }
 
 const LEASE_GRACE_MS = 1000
-const PAUSE = { first: 1000, cap: 30_000 }
 const TIMER_MAX_MS = 60_000
 
 /**
@@ -260,8 +261,7 @@ export class RunningTransaction {
 
   #pauseFor(lane: string, now: number): { readonly dueAtMs: number; readonly backoffMs?: number } {
     if (this.#carrier.isStopping()) return { dueAtMs: now }
-    const backoffMs = Math.min(PAUSE.cap, Math.max(PAUSE.first, 2 * (this.#row.backoffMs ?? 0)))
-    const pauseMs = Math.max(this.#carrier.reopensInMs(lane), backoffMs / 2) + (backoffMs / 2) * this.#carrier.random()
+    const { pauseMs, backoffMs } = this.#carrier.pause(lane, this.#row.backoffMs ?? 0)
     return { dueAtMs: now + pauseMs, backoffMs }
   }
 

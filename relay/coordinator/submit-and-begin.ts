@@ -23,7 +23,7 @@ export async function submitAndBegin(
   if (answer.claimed !== undefined && claim !== undefined) {
     first?.cancel()
     coordinator.take(answer.claimed, claim.token)
-  } else if (first !== undefined && answer.decision.kind === 'ok' && answer.id !== undefined) first.confirm(answer.id)
+  } else if (first !== undefined && answer.begun === true && answer.id !== undefined) first.confirm(answer.id)
   else {
     first?.cancel()
     if (answer.decision.kind === 'ok') coordinator.wake()

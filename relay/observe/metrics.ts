@@ -160,7 +160,7 @@ function coordinating(registry: Registry) {
     }),
     transactionsInDoubt: new Gauge({
       name: 'postcommit_transactions_in_doubt',
-      help: 'Prepared messages whose sender has answered without deciding.',
+      help: 'Prepared messages about which nobody could say when they were to be asked about.',
       labelNames: ['source'] as const,
       registers,
     }),

@@ -5,15 +5,18 @@ import type { BranchStory, TransactionStory } from '../store/transaction/select-
 
 /** A transaction in a list, as it is shown. What services sent is not in it. */
 export function listedView(transaction: ListedTransaction) {
-  const { gid, tenant, mode, status, asked, rollbackReason, pausedReason, leaseOwner } = transaction
+  const { gid, tenant, mode, status, inDoubt, asked, rollbackReason, pausedReason, leaseOwner } = transaction
+  const { lastError, unreachableSince } = transaction
   const { dueAt, createdAt, updatedAt, finishedAt } = transaction
   return {
     gid,
     tenant,
     mode,
     status,
-    inDoubt: status === 'prepared' && asked > 0,
+    inDoubt,
     asked,
+    lastError,
+    unreachableSince,
     reason: rollbackReason,
     pausedReason,
     relay: leaseOwner,
@@ -27,14 +30,13 @@ export function listedView(transaction: ListedTransaction) {
 
 /** A transaction with what became of each call, as it is shown. Payloads are told by their length alone. */
 export function storyView(story: TransactionStory, attempts: readonly BranchAttempt[]) {
-  const { runBy, key, checkDestination, checkTarget, lastError, deadline, result, branches } = story
+  const { runBy, key, checkDestination, checkTarget, deadline, result, branches } = story
   return {
     ...listedView(story),
     runBy,
     key,
     backQuery: checkTarget === null ? null : { destination: checkDestination, target: checkTarget },
     deadline,
-    lastError,
     result,
     branches: branches.map(branchView),
     attempts: attempts.map(attemptView),

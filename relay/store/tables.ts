@@ -39,11 +39,18 @@ export interface Tables {
     readonly run_by: RunBy
     readonly rollback_reason: string | null
     readonly asked: number
+    readonly check_destination: string
+    readonly last_error: string | null
     readonly lease_owner: string | null
     readonly paused_reason: string | null
     readonly due_at: Date
     readonly created_at: Date
     readonly updated_at: Date
     readonly finished_at: Date | null
+  }
+  'postcommit.check_outage': {
+    readonly destination: string
+    readonly since: Date
+    readonly last_error: string
   }
 }

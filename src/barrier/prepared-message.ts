@@ -1,23 +1,23 @@
 import { PostcommitError } from '../protocol/errors.ts'
-import { type Gid, parseGid } from '../protocol/gid.ts'
-import { Verdict } from '../protocol/verdict.ts'
-import { sqlState } from '../store/database-error.ts'
+import { parseGid } from '../protocol/gid.ts'
+import type { Verdict } from '../protocol/verdict.ts'
 import { openDatabase } from '../store/open-database.ts'
-import { selectCommitStatus } from '../store/select-commit-status.ts'
 import { type BarrierDatabase, openBarrierDatabase, rowsInside } from './barrier-database.ts'
 import { type BarrierOptions, checkOptions, invalidOption } from './barrier-options.ts'
-import { type BarrierRows, inProgress, type RowKey } from './barrier-rows.ts'
+import { inProgress } from './barrier-rows.ts'
 import { isMysqlPool } from './mysql/connection.ts'
 import { adjustPrepared, readPrepared } from './redis/adjust-prepared.ts'
 import type { Adjusted, Adjustment } from './redis/adjustment.ts'
 import { isRedisStore, type RedisStore } from './redis/redis-store.ts'
-
-/** Where the row is: the same that `outbox.commit()` claims a gid with, so that there is one decision for a gid. */
-const place = (gid: Gid): RowKey => ({ gid, branch: '', id: '' })
-const OP = 'commit'
-/** Who wrote the row: the local transaction, or a back-query that came before it. */
-const COMMITTED = OP
-const CLOSED = 'rollback'
+import {
+  CLOSED,
+  COMMIT,
+  preparedRow,
+  settleByRow,
+  settlePreparedMessage,
+  verdictOf,
+  XID,
+} from './settle-prepared-message.ts'
 
 /** How {@link markPrepared} marks. */
 export interface MarkOptions extends Pick<BarrierOptions, 'waitMs'> {
@@ -45,13 +45,13 @@ export async function markPrepared(
   { digest, ...options }: MarkOptions = {},
 ): Promise<{ readonly duplicate: boolean }> {
   const { waitMs } = checkOptions('markPrepared', options)
-  const key = place(parseGid(gid))
+  const key = preparedRow(parseGid(gid))
   const rows = await rowsInside(tx, waitMs)
-  const added = await rows.add(key, [OP], { reason: COMMITTED, digest })
-  if (added.has(OP)) return { duplicate: false }
-  const before = await rows.read(key, OP)
+  const added = await rows.add(key, [COMMIT], { reason: COMMIT, digest })
+  if (added.has(COMMIT)) return { duplicate: false }
+  const before = await rows.read(key, COMMIT)
   if (before === undefined) throw inProgress(key)
-  if (before.reason !== COMMITTED) throw new PostcommitError('POSTCOMMIT_GID_ABORTED', { gid }, { gid })
+  if (before.reason !== COMMIT) throw new PostcommitError('POSTCOMMIT_GID_ABORTED', { gid }, { gid })
   if (digest !== undefined && before.digest !== undefined && before.digest !== digest) {
     throw new PostcommitError('POSTCOMMIT_GID_CONFLICT', { gid }, { gid })
   }
@@ -94,24 +94,15 @@ export async function queryPrepared(
   const { waitMs } = checkOptions('queryPrepared', options)
   const parsed = parseGid(gid)
   if (isRedisStore(db)) return verdictOf(await readPrepared(db, parsed, CLOSED))
-  if (xid !== undefined && (await isOpen(db, xid))) return Verdict.InProgress
-  try {
-    const reason = await openBarrierDatabase(db, 'queryPrepared').transaction((_, rows) => close(rows, parsed), {
-      waitMs,
-      // A snapshot from before the other transaction's end would not show what it has left.
-      isolationLevel: 'read committed',
-    })
-    return verdictOf(reason)
-  } catch (error) {
-    if (error instanceof PostcommitError && error.code === 'POSTCOMMIT_BRANCH_IN_PROGRESS') return Verdict.InProgress
-    throw error
+  if (isMysqlPool(db)) {
+    if (xid !== undefined) throw invalidOption('queryPrepared', 'an xid is one of PostgreSQL')
+    const database = openBarrierDatabase(db, 'queryPrepared')
+    // A snapshot from before the other transaction's end would not show what it has left.
+    const options = { waitMs, isolationLevel: 'read committed' } as const
+    return await database.transaction((_, rows) => settleByRow(rows, parsed), options)
   }
-}
-
-/** Closes the door on the local transaction unless it has come through; who wrote the row. */
-async function close(rows: BarrierRows, gid: Gid): Promise<string | undefined> {
-  const added = await rows.add(place(gid), [OP], { reason: CLOSED, digest: undefined })
-  return added.has(OP) ? CLOSED : (await rows.read(place(gid), OP))?.reason
+  if (xid !== undefined && !XID.test(xid)) throw invalidOption('queryPrepared', 'xid is not one of PostgreSQL')
+  return await settlePreparedMessage(openDatabase(db, 'queryPrepared').run, parsed, { hint: xid, waitMs })
 }
 
 /**
@@ -129,31 +120,4 @@ export function preparedMessages(db: BarrierDatabase | RedisStore, options: Pick
     settlePreparedMessage: (gid: string, hint?: string): Promise<Verdict> =>
       queryPrepared(db, gid, hasXids && hint !== undefined && XID.test(hint) ? { ...options, xid: hint } : options),
   }
-}
-
-function verdictOf(reason: string | undefined): Verdict {
-  switch (reason) {
-    case COMMITTED:
-      return Verdict.Committed
-    case CLOSED:
-      return Verdict.Aborted
-    default:
-      return Verdict.InProgress
-  }
-}
-
-const XID = /^\d{1,20}$/
-const INVALID_PARAMETER = '22023'
-
-/** Whether the commit log says that the transaction is open; reads no table and waits for nobody. */
-async function isOpen(db: BarrierDatabase, xid: string): Promise<boolean> {
-  if (isMysqlPool(db) || !XID.test(xid)) throw invalidOption('queryPrepared', 'xid is not one of PostgreSQL')
-  const [row] = await openDatabase(db, 'queryPrepared')
-    .run(selectCommitStatus(xid))
-    .catch((error: unknown) => {
-      // The server has not given it out: it crashed before anything of the transaction was on disk.
-      if (sqlState(error) === INVALID_PARAMETER) return []
-      throw error
-    })
-  return row?.['status'] === 'in progress'
 }

@@ -21,7 +21,7 @@ export interface BranchRequest {
     | { get(name: string): string | null }
     | Readonly<Record<string, string | readonly string[] | undefined>>
   /** The URL or the path, with its query; or the query already parsed. */
-  readonly url?: string
+  readonly url?: string | undefined
 }
 
 const BRANCH = new RegExp(`^[A-Za-z0-9_.-]{1,${LIMITS.branchCharacters}}$`)

@@ -49,7 +49,10 @@ export interface BackQueryDefinition {
   readonly target: CallTarget
   /** How long after the prepare it is asked for the first time. */
   readonly checkAfterMs?: number
-  /** Given back with the question, as it is. It names the attempt, not the message: it is not part of the digest. */
+  /**
+   * Given back with the question, as it is. It names the attempt, not the message: it is not part of the digest. Whoever
+   * gives one says that the local transaction has begun: then it may be asked for sooner, if others wait for it.
+   */
   readonly hint?: string
 }
 

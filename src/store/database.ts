@@ -18,7 +18,20 @@ export interface TransactionOptions {
   readonly isolationLevel?: IsolationLevel | undefined
   /** The first statement; it goes with BEGIN in one message where the client can do that. Its values are text. */
   readonly opening?: Statement<string> | undefined
+  /**
+   * Whether the transaction's xid is drawn with its first statement where the client can do that, and so is known
+   * before its last one: then that may go with COMMIT (see {@link Finish}).
+   */
+  readonly xidFirst?: boolean | undefined
 }
+
+/**
+ * Runs the last statement of a transaction, whose column `xid` is the xid of it, and resolves to that xid; undefined
+ * if the transaction has none. Where the xid is known before, the statement waits for COMMIT and goes with it in one
+ * message: whatever becomes of the connection, the commit log can be asked about that xid. What the statement fails
+ * with is then what COMMIT is rejected with.
+ */
+export type Finish = (statement: Statement) => Promise<string | undefined>
 
 /** What the outbox and the inbox need of a database, whichever client reaches it. */
 export interface Database<Tx> {
@@ -27,7 +40,10 @@ export interface Database<Tx> {
    * with a {@link CommitFailure} if `work` succeeded and COMMIT did not. `opened` are the rows of the opening
    * statement, none if there is no such statement.
    */
-  transaction<T>(work: (tx: Tx, run: Run, opened: Rows) => Promise<T>, options?: TransactionOptions): Promise<T>
+  transaction<T>(
+    work: (tx: Tx, run: Run, opened: Rows, finish: Finish) => Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T>
   /**
    * Whether a COMMIT that is answered ROLLBACK (an earlier statement failed and its error was swallowed) is noticed.
    * Where it is not, the last statement must be one that fails in such a transaction.
@@ -46,5 +62,13 @@ export class CommitFailure extends Error {
   constructor(rolledBack: boolean, cause?: unknown) {
     super(rolledBack ? 'COMMIT answered ROLLBACK' : 'COMMIT was not answered', { cause })
     this.rolledBack = rolledBack
+  }
+}
+
+/** A {@link Finish} that runs the statement by itself. */
+export function finishWith(run: Run): Finish {
+  return async (statement) => {
+    const [row] = await run(statement)
+    return typeof row?.['xid'] === 'string' ? row['xid'] : undefined
   }
 }

@@ -1,4 +1,5 @@
 import type { Gid } from '../protocol/gid.ts'
+import { type ArrayItem, arrayLiteral } from './array-literal.ts'
 import type { CollectedMessage } from './collected-message.ts'
 import type { Statement } from './database.ts'
 
@@ -48,7 +49,7 @@ const LOCK_SEED = 8_107_365_742
 
 function lockKeys(parameters: Parameters, keys: readonly string[]): string {
   return `(select count(pg_advisory_xact_lock(lock)) from (
-      select distinct hashtextextended(key, ${LOCK_SEED}) as lock from unnest(${parameters.add(keys, 'text[]')}) key order by 1
+      select distinct hashtextextended(key, ${LOCK_SEED}) as lock from unnest(${parameters.add(arrayLiteral(keys), 'text[]')}) key order by 1
     ) ordered)`
 }
 
@@ -91,18 +92,15 @@ function insertDeliveries(
 }
 
 class Parameters {
-  readonly values: unknown[] = []
+  readonly values: string[] = []
 
-  add(value: unknown, type: string): string {
+  add(value: string, type: string): string {
     this.values.push(value)
     return `$${this.values.length}::${type}`
   }
 }
 
 function columnsOf<Message>(messages: readonly Message[], parameters: Parameters) {
-  return (type: string, value: (message: Message) => unknown): string =>
-    parameters.add(
-      messages.map((message) => value(message) ?? null),
-      type,
-    )
+  return (type: string, value: (message: Message) => ArrayItem | undefined): string =>
+    parameters.add(arrayLiteral(messages.map((message) => value(message) ?? null)), type)
 }

@@ -1,5 +1,5 @@
 import { PostcommitError } from '../protocol/errors.ts'
-import { CommitFailure, type Database, type Run } from './database.ts'
+import { CommitFailure, type Database, finishWith, type Run } from './database.ts'
 import { isDatabaseVerdict } from './database-error.ts'
 
 /** What is used of a `Kysely` instance. */
@@ -39,7 +39,8 @@ export function openKysely(db: KyselyLike): Database<Executor> {
       try {
         return await levelled.execute(async (tx) => {
           try {
-            const value = await work(tx, run(tx), opening === undefined ? [] : await run(tx)(opening))
+            const inside = run(tx)
+            const value = await work(tx, inside, opening === undefined ? [] : await inside(opening), finishWith(inside))
             outcome = { done: true }
             return value
           } catch (error) {

@@ -146,7 +146,7 @@ test.each<[string, unknown, string[]]>([
     sequence({ ...step('a', 'Start', 'b'), callback_method: undefined }, step('b', 'a', 'End')),
     ['NOT_UNDOABLE branches[1]'],
   ],
-])('%s is refused with every problem', (_, source, expected) => {
+])('D1: %s is refused with every problem', (_, source, expected) => {
   expect(problems(source)).toEqual(expected)
 })
 

@@ -1,3 +1,4 @@
+import { settlePreparedMessage, WAIT_MS } from '../barrier/settle-prepared-message.ts'
 import { type Answer, problem } from '../inbox/answer.ts'
 import { type FetchListener, fetchListener } from '../inbox/fetch-listener.ts'
 import { type NodeListener, nodeListener } from '../inbox/node-listener.ts'
@@ -8,7 +9,6 @@ import type { Gid } from '../protocol/gid.ts'
 import { Unreadable } from '../protocol/read-json.ts'
 import { answerBackQuery, readBackQueryQuestion, type Verdict } from '../protocol/verdict.ts'
 import { type DatabaseLike, openDatabase } from '../store/open-database.ts'
-import { settlePreparedMessage } from './settle-prepared-message.ts'
 
 /** A store of prepared messages that can say, once and for all, what became of one. */
 export interface PreparedMessages {
@@ -76,7 +76,9 @@ function openMessages({ db, messages }: BackQueryOptions): PreparedMessages {
   }
   if (messages !== undefined) return messages
   const { run } = openDatabase(db as DatabaseLike, 'backQueryHandler')
-  return { settlePreparedMessage: (gid, hint) => settlePreparedMessage(run, gid as Gid, hint) }
+  return {
+    settlePreparedMessage: (gid, hint) => settlePreparedMessage(run, gid as Gid, { hint, waitMs: WAIT_MS }),
+  }
 }
 
 async function receiveBackQuery(

@@ -1,3 +1,4 @@
+import { COMMIT, settlePreparedMessage, WAIT_MS } from '../barrier/settle-prepared-message.ts'
 import { sleep } from '../clock.ts'
 import type { CommitRoute } from '../commit-route.ts'
 import { digestMessages } from '../digest.ts'
@@ -11,12 +12,11 @@ import { isSameAsBefore } from '../repetition.ts'
 import type { CollectedMessage } from '../store/collected-message.ts'
 import type { Run } from '../store/database.ts'
 import { probeTransaction } from '../store/probe-transaction.ts'
+import { selectBarrierRow } from '../store/select-barrier-row.ts'
 import { updateGidDigest } from '../store/update-gid-digest.ts'
 import { defineMessages } from './define-messages.ts'
 import { insertPreparedMessage } from './insert-prepared-message.ts'
 import type { RelayClient } from './relay-client.ts'
-import { selectDecision } from './select-decision.ts'
-import { settlePreparedMessage } from './settle-prepared-message.ts'
 
 /** What {@link messageRoute} needs. */
 export interface MessageRouteOptions {
@@ -65,6 +65,7 @@ export function messageRoute(options: MessageRouteOptions): CommitRoute {
 
   return {
     wake: () => undefined,
+    xidFirst: false,
     attempt(gid, chosen) {
       let xid: string | undefined
       let announced = false
@@ -110,8 +111,8 @@ export function messageRoute(options: MessageRouteOptions): CommitRoute {
  * @throws `POSTCOMMIT_GID_ABORTED`
  */
 async function refuseGivenUp(run: Run, gid: Gid): Promise<false> {
-  const [row] = await run(selectDecision(gid))
-  if (row?.['reason'] === 'commit') return false
+  const [row] = await run(selectBarrierRow(gid, '', COMMIT, ''))
+  if (row?.['reason'] === COMMIT) return false
   throw new PostcommitError('POSTCOMMIT_GID_ABORTED', { gid }, { gid })
 }
 
@@ -119,7 +120,7 @@ async function refuseGivenUp(run: Run, gid: Gid): Promise<false> {
 async function resolve(run: Run, gid: Gid, xid: string | undefined, timeMs: number, cause: unknown): Promise<boolean> {
   const deadline = performance.now() + timeMs
   do {
-    const verdict = await settlePreparedMessage(run, gid, xid).catch(() => undefined)
+    const verdict = await settlePreparedMessage(run, gid, { hint: xid, waitMs: WAIT_MS }).catch(() => undefined)
     if (verdict === Verdict.Committed) return true
     if (verdict === Verdict.Aborted) return false
     await sleep(ASK_AGAIN_MS)

@@ -4,18 +4,23 @@ import { createOutbox } from 'postcommit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { createFaultProxy, type FaultProxy } from '../support/fault-proxy.ts'
 import { privatePostgres } from '../support/private-servers.ts'
 
 let postgres: PostgresServer
 let db: TestDatabase
+let proxy: FaultProxy
 
 beforeAll(async () => {
   // What is not flushed by a commit stays in memory for as long as PostgreSQL lets us have it, and dies with it.
   postgres = await privatePostgres({ settings: { wal_writer_delay: '10s', autovacuum: 'off' } })
   db = await database({ server: postgres.url })
   await db.pool.query('create table orders (id text primary key)')
+  const { hostname, port } = new URL(db.url)
+  proxy = await createFaultProxy({ target: { host: hostname, port: Number(port) } })
 })
 afterAll(async () => {
+  await proxy.close()
   await db.drop()
   await postgres[Symbol.asyncDispose]()
 })
@@ -36,31 +41,56 @@ async function crashAndReuse(xid: bigint): Promise<unknown> {
   return rows[0]?.status
 }
 
-test.each([
+const writes = [
   ['a publish', { publish: true, gid: undefined }],
   ['a call', { publish: false, gid: undefined }],
   ['a chosen gid', { publish: true, gid: 'chosen' }],
-])('a transaction that a crash has forgotten is not taken for the one that got its xid (%s)', async (_, options) => {
-  const { publish, gid } = options
-  const outbox = createOutbox({ db: db.pool, wake: 'off', resolveMs: 5000 })
-  let status: unknown
-  const committing = outbox.commit(
-    async (tx, message) => {
-      await tx.query('insert into orders values ($1)', [String(options)])
-      const { rows } = await tx.query<{ xid: string }>('select pg_current_xact_id()::text as xid')
-      const query = tx.query.bind(tx) as (...args: unknown[]) => Promise<unknown>
-      tx.query = (async (...args: unknown[]) => {
-        if (args[0] === 'commit') status = await crashAndReuse(BigInt(rows[0]?.xid ?? 0))
-        return await query(...args)
-      }) as unknown as typeof tx.query
-      if (publish) message.publish('a.b', 1)
-      else message.call('stock', '/deduct', 1)
-    },
-    gid === undefined ? {} : { gid },
-  )
-  await expect(committing).rejects.toMatchObject({ code: 'POSTCOMMIT_COMMIT_ROLLED_BACK' })
-  // If this fails, the server had written more than it must, and the test proves nothing.
-  expect(status).toBe('committed')
-  const { rows } = await db.pool.query('select from orders')
-  expect(rows).toEqual([])
-})
+] as const
+// The messages and COMMIT in one flight, or the messages before: then the crash forgets them too.
+const flights = [
+  ['with COMMIT', { pipeline: false }],
+  ['before COMMIT', { pipeline: true }],
+] as const
+
+test.each(
+  writes.flatMap(([what, write]) => flights.map(([how, flight]) => [what, how, { ...write, ...flight }] as const)),
+)(
+  'a transaction that a crash has forgotten is not taken for the one that got its xid (%s, written %s)',
+  async (_, __, { publish, gid, pipeline }) => {
+    const pool = new pg.Pool({ connectionString: proxy.through(db.url), pipeline })
+    pool.on('error', () => undefined)
+    const outbox = createOutbox({ db: pool, wake: 'off', resolveMs: 5000 })
+    let status: unknown
+    let sent: unknown
+    const committing = outbox.commit(
+      async (tx, message) => {
+        await tx.query('insert into orders values ($1)', ['forgotten'])
+        const { rows } = await tx.query<{ xid: string }>('select pg_current_xact_id()::text as xid')
+        const query = tx.query.bind(tx) as (...args: unknown[]) => Promise<unknown>
+        tx.query = (async (...args: [string | { text: string }]) => {
+          if ((typeof args[0] === 'string' ? args[0] : args[0].text) !== 'commit') return await query(...args)
+          sent = args[0]
+          // It goes out and does not arrive.
+          proxy.blackhole('up')
+          const committed = query(...args).then(
+            () => undefined,
+            (error: unknown) => error,
+          )
+          status = await crashAndReuse(BigInt(rows[0]?.xid ?? 0))
+          proxy.heal()
+          throw await committed
+        }) as unknown as typeof tx.query
+        if (publish) message.publish('a.b', 1)
+        else message.call('stock', '/deduct', 1)
+      },
+      gid === undefined ? {} : { gid },
+    )
+    await expect(committing).rejects.toMatchObject({ code: 'POSTCOMMIT_COMMIT_ROLLED_BACK' })
+    // If this fails, the server had written more than it must, and the test proves nothing.
+    expect(status).toBe('committed')
+    expect(typeof sent).toBe(pipeline ? 'string' : 'object')
+    const { rows } = await db.pool.query('select from orders')
+    expect(rows).toEqual([])
+    await pool.end()
+  },
+)

@@ -1,6 +1,7 @@
 import { createRelay, type Relay, type RelayOptions } from '@postcommit/relay'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { transactionPage } from '../../relay/operator/read-transactions.ts'
 import { gidOf, messageTo } from '../support/coordinators.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
@@ -134,6 +135,44 @@ test('what an initiator leaves undecided is given up at its deadline, and undone
   })
   expect(stock.calls.map(({ path }) => path)).toEqual(['/cancel'])
   expect(orders.calls).toHaveLength(0)
+})
+
+test('what waits for a service that is away is shown with the reason, whether it was asked about or not', async () => {
+  const transactions = await start()
+  await orders.kill()
+  const gids = Array.from({ length: 40 }, () => gidOf('away'))
+  for (const gid of gids) await transactions.perform({ do: 'prepare', gid, transaction: prepared(50) })
+  const young = gidOf('young')
+  await transactions.perform({ do: 'prepare', gid: young, transaction: prepared(60_000) })
+  const shown = async () => (await transactionPage(db.pool, { inDoubt: true }, 100)).transactions
+  await eventually(async () => {
+    const found = await shown()
+    expect(found.map(({ gid }) => gid).toSorted()).toEqual(gids.toSorted())
+    for (const one of found) {
+      expect(one).toMatchObject({
+        inDoubt: true,
+        asked: 0,
+        lastError: expect.stringMatching(/^unreachable: .*ECONNREFUSED/),
+      })
+      expect(one.unreachableSince?.getTime()).toBeLessThanOrEqual(Date.now() + 1000)
+    }
+  })
+  await relay.refreshMetrics()
+  expect(await relay.metrics.registry.metrics()).toMatch(/postcommit_transactions_in_doubt\{source="main"\} 40/)
+  await orders.restart()
+  await eventually(async () => expect(await shown()).toEqual([]), { timeoutMs: 30_000 })
+  expect((await db.pool.query('select from postcommit.check_outage')).rowCount).toBe(0)
+})
+
+test('what asks whom nobody knows is shown', async () => {
+  const transactions = await start()
+  const gid = gidOf('unknown')
+  const backQuery = { target: { destination: 'nobody', path: '/' }, checkAfterMs: 1 }
+  await transactions.perform({ do: 'prepare', gid, transaction: messageTo({ backQuery }) })
+  await eventually(async () => {
+    const { transactions: found } = await transactionPage(db.pool, { inDoubt: true }, 100)
+    expect(found).toMatchObject([{ gid, inDoubt: true, unreachableSince: null }])
+  })
 })
 
 test('ten thousand messages of a service that is away cost nothing, and are settled soon after its return', async () => {

@@ -64,12 +64,24 @@ describe('messages of one key', () => {
     expect(await relay.perform({ do: 'query', gid: second, waitMs: 5000 })).toMatchObject({ outcome: 'done' })
   })
 
-  test('an undecided head that others wait for is asked about soon, and not in its first second', async () => {
+  test('an undecided head that others wait for is asked about soon if its transaction has begun', async () => {
     const first = gidOf('first')
-    await relay.perform({ do: 'prepare', gid: first, transaction: keyed('/first') })
+    const { backQuery, ...message } = keyed('/first')
+    if (backQuery === undefined) throw new Error('it is a message')
+    const transaction = { ...message, backQuery: { ...backQuery, hint: '1' } }
+    await relay.perform({ do: 'prepare', gid: first, transaction })
     expect((await storedTransaction(db.pool, first)).due_ms).toBeGreaterThan(50_000)
     await relay.perform({ do: 'submit', gid: gidOf('second'), transaction: keyed('/second') })
     await eventually(async () => expect((await storedTransaction(db.pool, first)).due_ms).toBeLessThan(1000))
+  })
+
+  test('and not before its time if nobody knows whether it has', async () => {
+    const [first, second] = [gidOf('first'), gidOf('second')]
+    await relay.perform({ do: 'prepare', gid: first, transaction: keyed('/first') })
+    expect(
+      await relay.perform({ do: 'submit', gid: second, transaction: keyed('/second'), waitMs: 2500 }),
+    ).toMatchObject({ outcome: 'pending' })
+    expect((await storedTransaction(db.pool, first)).due_ms).toBeGreaterThan(50_000)
   })
 })
 

@@ -146,6 +146,27 @@ describe('where DTM is less careful', () => {
   })
 })
 
+describe('a prepared message is not asked about before its time, or one that is about to begin would be given up', () => {
+  test.each([
+    ['resetNextCronTime', (gid: string) => dtm.post('/resetNextCronTime', { gid })],
+    ['resetCronTime', () => dtm.get('/resetCronTime', { timeout: '1', limit: '1000' })],
+  ])('%s', async (_, hurry) => {
+    for (const current of [strict, lenient]) {
+      relay = current
+      const gid = newGid()
+      expect(await dtm.post('/prepare', messageRequest(busi, gid))).toMatchObject(OK)
+      busi.switches.queryPrepared.setOnce('FAILURE')
+      expect((await hurry(gid)).status).toBe(200)
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      expect(await dtm.status(gid)).toBe('prepared')
+      expect(busi.names()).not.toContain('QueryPrepared')
+      busi.switches.queryPrepared.fetch()
+      await submit(messageRequest(busi, gid))
+      expect(await dtm.status(gid)).toBe('succeed')
+    }
+  })
+})
+
 describe('a gid', () => {
   test('may be up to 128 characters of anything that can be shown', async () => {
     const gid = `Zahlung/2026 & "ä" ${'x'.repeat(108)}`

@@ -135,6 +135,8 @@ describe('on PostgreSQL', () => {
     expect(await queryPrepared(db.pool, gid, { xid })).toBe('aborted')
     // Of a server that has crashed and forgotten it.
     expect(await queryPrepared(db.pool, randomUUID(), { xid: '99999999' })).toBe('aborted')
+    // More digits than a number of the server has: a hint of no use, and no reason to give no verdict.
+    expect(await queryPrepared(db.pool, gid, { xid: '9'.repeat(20) })).toBe('aborted')
     await expect(queryPrepared(db.pool, gid, { xid: 'x' })).rejects.toMatchObject({
       code: 'POSTCOMMIT_INVALID_OPTIONS',
     })

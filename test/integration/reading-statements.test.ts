@@ -319,11 +319,13 @@ test('the tables of composed queries are those of the migrations', async () => {
     ],
     global_transaction: [
       'asked',
+      'check_destination',
       'created_at',
       'due_at',
       'finished_at',
       'gid',
       'id',
+      'last_error',
       'lease_owner',
       'mode',
       'paused_reason',
@@ -333,6 +335,7 @@ test('the tables of composed queries are those of the migrations', async () => {
       'tenant',
       'updated_at',
     ],
+    check_outage: ['destination', 'last_error', 'since'],
   } satisfies {
     [Name in keyof Tables as Name extends `postcommit.${infer Table}` ? Table : never]: (keyof Tables[Name])[]
   }

@@ -121,7 +121,7 @@ describe.each([
     }
   })
 
-  test('lists stop at the end of their page, the queue of the undecided has an index of its own', async () => {
+  test('lists stop at the end of their page, the queue of the undecided reads what is to be asked', async () => {
     const names: string[] = []
     const rows: number[] = []
     let query = { sql: '', parameters: [] as readonly unknown[] }
@@ -136,7 +136,11 @@ describe.each([
       names.push(...nodes.flatMap((node) => node['Index Name'] ?? []))
       rows.push(...nodes.filter((node) => 'Index Name' in node).map((node) => node['Actual Rows']))
     }
-    expect(names).toEqual(['global_transaction_pkey', 'global_transaction_in_doubt'])
-    expect(rows).toEqual([10, 0])
+    // The outage of a destination is looked for by name, where there is one.
+    const ofTable = (index: string) => index.startsWith('global_transaction')
+    expect(names.filter(ofTable)).toEqual(['global_transaction_pkey', 'global_transaction_check'])
+    const [page, ...rest] = rows.filter((_, index) => ofTable(names[index] ?? ''))
+    // Prepared are two thousand of twenty thousand.
+    expect([page, rest.every((count) => count <= 2002)]).toEqual([10, true])
   })
 })

@@ -6,8 +6,10 @@ import type { Tables } from '../../relay/store/tables.ts'
 import { claimChecks } from '../../relay/store/transaction/claim-checks.ts'
 import { claimTransactions } from '../../relay/store/transaction/claim-transactions.ts'
 import { deleteTopic } from '../../relay/store/transaction/delete-topic.ts'
+import { expediteHeads } from '../../relay/store/transaction/expedite-heads.ts'
 import { expediteTransaction, expediteTransactions } from '../../relay/store/transaction/expedite-transactions.ts'
 import { insertApiKey } from '../../relay/store/transaction/insert-api-key.ts'
+import type { NewTransaction } from '../../relay/store/transaction/insert-transactions.ts'
 import { listTransactions, type TransactionFilter } from '../../relay/store/transaction/list-transactions.ts'
 import type { MoveRule } from '../../relay/store/transaction/move-transactions.ts'
 import { moveTransactions } from '../../relay/store/transaction/move-transactions.ts'
@@ -318,5 +320,47 @@ describe('API keys', () => {
     expect((await selectApiKeys(pool, tenant)).map(({ label }) => label)).toEqual(['c', 'b', 'a'])
     expect(await selectApiKeys(pool, 'another')).toEqual([])
     await expect(key('a')).rejects.toMatchObject({ code: '23505' })
+  })
+})
+
+describe('a prepared message is never asked about before its time', () => {
+  const young = (given: Partial<NewTransaction> = {}) =>
+    insertTransaction(pool, { tenant: randomUUID(), dueInMs: 60_000, askFromInMs: 60_000, ...given })
+
+  test('whoever is in a hurry, with one of them or with all', async () => {
+    const one = await young()
+    expect(await expediteTransaction(pool, one, act)).toBe(false)
+    expect(await expediteTransactions(pool, { tenant: one.tenant, dueAfterMs: 0, limit: 10 })).toEqual({
+      count: 0,
+      hasRemaining: false,
+    })
+    expect((await storedTransaction(pool, one.gid, one.tenant)).due_ms).toBeGreaterThan(50_000)
+  })
+
+  test('resumed after a pause', async () => {
+    const one = await young()
+    await pauseTransaction(pool, one, act)
+    expect(await resumeTransaction(pool, one, act)).toBe(true)
+    expect((await storedTransaction(pool, one.gid, one.tenant)).due_ms).toBeGreaterThan(50_000)
+  })
+
+  test('at the head of a line', async () => {
+    const head = await young({ key: 'k' })
+    await insertTransaction(pool, { tenant: head.tenant, key: 'k', status: 'submitted' })
+    await pool.query(`update postcommit.global_transaction set created_at = now() - interval '1 minute'`)
+    await expediteHeads(pool, [{ tenant: head.tenant, key: 'k' }])
+    expect((await storedTransaction(pool, head.gid, head.tenant)).due_ms).toBeGreaterThan(50_000)
+  })
+
+  test('once its time has come, and at any time if its transaction had begun when it was announced, at once', async () => {
+    const begun = await young({ askFromInMs: undefined })
+    expect(await expediteTransaction(pool, begun, act)).toBe(true)
+    expect((await storedTransaction(pool, begun.gid, begun.tenant)).due_ms).toBeLessThanOrEqual(0)
+    const asked = await young({ askFromInMs: 0 })
+    expect(await expediteTransaction(pool, asked, act)).toBe(true)
+    // A decision does not wait for the time of a question.
+    const submitted = await young({ status: 'submitted' })
+    expect(await expediteTransaction(pool, submitted, act)).toBe(true)
+    expect((await storedTransaction(pool, submitted.gid, submitted.tenant)).due_ms).toBeLessThanOrEqual(0)
   })
 })

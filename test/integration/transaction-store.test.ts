@@ -49,7 +49,7 @@ describe('insertTransactions', () => {
         operations: Array.from({ length: count }, (_, n) => ({ branch: `0${n}`, op: 'action', target: `${index}` })),
       }),
     )
-    const ids = await insertTransactions(pool, several)
+    const ids = (await insertTransactions(pool, several)).map((one) => one?.id)
     expect(new Set(ids).size).toBe(4)
     for (const [index, { gid, operations }] of several.entries()) {
       const stored = await storedTransaction(pool, gid)
@@ -129,6 +129,32 @@ describe('submitPrepared', () => {
     expect((await submitPrepared(pool, [submission(gid, 'other'), submission(randomUUID())])).size).toBe(0)
     expect((await submitPrepared(pool, [submission(gid), submission(gid)])).size).toBe(1)
     expect((await submitPrepared(pool, [submission(gid)])).size).toBe(0)
+  })
+})
+
+describe('a relay that has been buried claims nothing by what it takes in', () => {
+  const claim = claimOf('999999999')
+
+  test('what was prepared is submitted, and due for the others', async () => {
+    const { gid } = await insertTransaction(pool)
+    const request = { ...submission(gid), claim }
+    expect((await submitPrepared(pool, [request])).get(request)).toMatchObject({ gid, claimed: false })
+    const stored = await storedTransaction(pool, gid)
+    expect(stored).toMatchObject({ status: 'submitted', lease_token: null })
+    expect(stored.due_ms).toBeLessThanOrEqual(0)
+  })
+
+  test('what is new is written, due for the others, and not begun', async () => {
+    const operations = [{ branch: '01', op: 'action', target: '', startSeq: 1, leaseMs: 60_000 }]
+    const [dead, alive] = [claim, claimOf(relay)].map((given) =>
+      transaction({ status: 'submitted', claim: given, dueInMs: 0, operations }),
+    )
+    if (dead === undefined || alive === undefined) throw new Error('two were made')
+    expect(await insertTransactions(pool, [dead, alive])).toMatchObject([{ claimed: false }, { claimed: true }])
+    expect(await storedTransaction(pool, alive.gid)).toMatchObject({ lease_token: alive.claim?.token })
+    expect(await storedTransaction(pool, dead.gid)).toMatchObject({ status: 'submitted', lease_token: null })
+    const found = (await claimTransactions(pool, claimOf(relay), 1000)).find(({ gid }) => gid === dead.gid)
+    expect(found?.operations).toMatchObject([{ startSeq: null, calls: 0, leaseUntilMs: null }])
   })
 })
 

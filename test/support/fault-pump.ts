@@ -37,10 +37,13 @@ export function pump({ from, to, direction, rules, link, cut, count }: Pump): vo
       if (queue.length < QUEUE_CHUNKS_MAX) from.resume()
       const waitMs = arrival.dueAt - performance.now()
       if (waitMs > 0) await sleep(waitMs)
-      const effect = rules.triggered(direction, link, arrival.chunk)
-      if (effect === 'cut') return cut()
+      const fault = rules.triggered(direction, link, arrival.chunk)
+      if (fault?.effect === 'cut') {
+        if (fault.afterBytes > 0) await write(to, arrival.chunk.subarray(0, fault.afterBytes), rules.sliceBytes())
+        return cut()
+      }
       // The flag stays up, so nothing is passed on any more, and the sender is not slowed down.
-      if (effect === 'silence') return void from.removeAllListeners('data').resume()
+      if (fault?.effect === 'silence') return void from.removeAllListeners('data').resume()
       await write(to, arrival.chunk, rules.sliceBytes())
       count(arrival.chunk.length)
     }

@@ -15,22 +15,22 @@ export interface FaultRules {
   /** Passes on at most `bytes` at a time. */
   slice(bytes: number): void
   /**
-   * The first connection on which `predicate` holds is cut by RST, before the bytes it held for are passed on. Once
-   * only. Resolves when it has happened.
+   * The first connection on which `predicate` holds is cut by RST, before the bytes it held for are passed on, or after
+   * so many of the last of them. Once only. Resolves when it has happened.
    *
    * @example A COMMIT that is executed, but whose answer is lost:
    * ```ts
    * proxy.cutWhen('down', (bytes) => bytes.includes('COMMIT\0'))
    * ```
    */
-  cutWhen(direction: Direction, predicate: BytesPredicate): Promise<void>
+  cutWhen(direction: Direction, predicate: BytesPredicate, afterBytes?: number): Promise<void>
   /** As {@link cutWhen}, but the connection stays open and says nothing more in this direction. */
   silenceWhen(direction: Direction, predicate: BytesPredicate): Promise<void>
   /** Ends every fault. Silenced connections stay silent: what they swallowed is gone. */
   heal(): void
 
   /** @internal What becomes of a connection because of these bytes. */
-  triggered(direction: Direction, link: object, chunk: Buffer): 'cut' | 'silence' | undefined
+  triggered(direction: Direction, link: object, chunk: Buffer): Pick<Trigger, 'effect' | 'afterBytes'> | undefined
   /** @internal */
   isHeld(direction: Direction): boolean
   /** @internal */
@@ -43,6 +43,7 @@ interface Trigger {
   readonly direction: Direction
   readonly predicate: BytesPredicate
   readonly effect: 'cut' | 'silence'
+  readonly afterBytes: number
   readonly seen: WeakMap<object, Buffer>
   readonly fire: () => void
 }
@@ -57,9 +58,9 @@ export function createFaultRules(random: () => number = Math.random): FaultRules
   const triggers = new Set<Trigger>()
   let sliceBytes = Number.POSITIVE_INFINITY
 
-  const arm = (effect: Trigger['effect'], direction: Direction, predicate: BytesPredicate) =>
+  const arm = (effect: Trigger['effect'], direction: Direction, predicate: BytesPredicate, afterBytes = 0) =>
     new Promise<void>((fire) => {
-      triggers.add({ effect, direction, predicate, seen: new WeakMap(), fire })
+      triggers.add({ effect, afterBytes, direction, predicate, seen: new WeakMap(), fire })
     })
 
   return {
@@ -72,7 +73,7 @@ export function createFaultRules(random: () => number = Math.random): FaultRules
     slice: (bytes) => {
       sliceBytes = bytes
     },
-    cutWhen: (direction, predicate) => arm('cut', direction, predicate),
+    cutWhen: (direction, predicate, afterBytes) => arm('cut', direction, predicate, afterBytes),
     silenceWhen: (direction, predicate) => arm('silence', direction, predicate),
     heal: () => {
       held.up = held.down = false
@@ -88,7 +89,7 @@ export function createFaultRules(random: () => number = Math.random): FaultRules
         if (!trigger.predicate(bytes)) continue
         triggers.delete(trigger)
         trigger.fire()
-        return trigger.effect
+        return trigger
       }
       return undefined
     },

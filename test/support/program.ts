@@ -7,7 +7,7 @@ import { recordProcess } from './leftovers.ts'
 import { repositoryFolder } from './repository-folder.ts'
 
 /** How a program ended. */
-interface ProgramExit {
+export interface ProgramExit {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
 }

@@ -29,8 +29,8 @@ export async function insertTransaction(
   given: Partial<NewTransaction> = {},
 ): Promise<NewTransaction> {
   const one = transaction(given)
-  const [id] = await insertTransactions(client, [one])
-  if (id === undefined) throw new Error(`${one.gid} was there already`)
+  const [inserted] = await insertTransactions(client, [one])
+  if (inserted === undefined) throw new Error(`${one.gid} was there already`)
   return one
 }
 

@@ -60,6 +60,7 @@ export function handInTrans(
     seq: 0,
     deadlineInMs: transType === 'saga' && options.timeoutToFail > 0 ? options.timeoutToFail * SECOND_MS : undefined,
     dueInMs: status === 'submitted' ? 0 : checkAfterMs,
+    askFromInMs: status === 'prepared' && transType === 'msg' ? checkAfterMs : undefined,
     operations: transType === 'saga' ? sagaOperations(request, saga) : messageOperations(request),
   }
 }

@@ -68,7 +68,7 @@ export const transactionRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/in-doubt',
-    summary: 'Prepared transactions that were asked about, and nobody could say',
+    summary: 'Prepared messages about which nobody could say when they were to be asked about, and why',
     tag: 'transactions',
     scope: 'read',
     query: InDoubtQuery,

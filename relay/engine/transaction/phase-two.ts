@@ -52,7 +52,9 @@ interface Task {
 function taskOf(op: Op, actions: ReadonlyMap<string, Op>, rule: PhaseTwoRule): Task | undefined {
   if (op.op !== 'compensate') return { op, span: spanOf(op) }
   const action = actions.get(op.branch)
-  if (action === undefined || !mayHaveRun(action)) return undefined
+  // A client that calls the action itself need not say where it is: what was registered may have run.
+  if (action === undefined) return mayHaveRun(op) ? { op, span: spanOf(op) } : undefined
+  if (!mayHaveRun(action)) return undefined
   const failedForSure = action.status === 'failed' && action.calls <= 1
   return failedForSure && !rule.compensateFailed ? undefined : { op, span: spanOf(action), action }
 }

@@ -46,6 +46,14 @@ describe('forward', () => {
   })
 })
 
+test('what a client has registered is undone, also where it has not said what it calls itself', () => {
+  const aborting = { ...live, status: 'aborting' } as const
+  const undo = op('a', 'compensate', { startSeq: 1 })
+  expect(called(aborting, [undo])).toEqual(['a compensate'])
+  expect(called(aborting, [op('a', 'action', { startSeq: 1 }), undo])).toEqual(['a compensate'])
+  expect(plan(aborting, [{ ...undo, status: 'succeed' }], 100).transition).toEqual({ from: 'aborting', to: 'failed' })
+})
+
 describe('before the decision', () => {
   test('a message is asked about when its time has come, and never decided by it', () => {
     expect(plan({ ...message, status: 'prepared', dueAtMs: 500 }, [], 100)).toEqual({ run: [], wakeAtMs: 500 })

@@ -11,8 +11,8 @@ export interface OrderedKey {
  * has written that it waits behind it. Whichever of the two commits last sees what the other wrote, so nobody is left
  * behind by a head that was settled at the same moment. What is claimed is being looked at already.
  *
- * An undecided head is hurried only if somebody waits for it, once, and not in its first second: the question closes the
- * door on a transaction that has not begun, and those that were just prepared are about to.
+ * An undecided head is hurried only if somebody waits for it, once, not in its first second, and not before it may be
+ * asked about: the question closes the door on a transaction that has not begun.
  *
  * Resolves to how many were not due before. Plan: Index Scan on global_transaction_head, stopped by LIMIT, per key.
  */
@@ -23,7 +23,7 @@ export async function expediteHeads(client: Queryable, keys: readonly OrderedKey
 from (select distinct tenant, key from unnest($1::text[], $2::text[]) as r (tenant, key)) r
 cross join lateral (
   select id, status, asked,
-    case when status = 'prepared' then greatest(statement_timestamp(), created_at + interval '1 second')
+    case when status = 'prepared' then greatest(statement_timestamp(), created_at + interval '1 second', ask_from)
       else statement_timestamp() end as soon
   from postcommit.global_transaction
   where tenant = r.tenant and key = r.key and key is not null and finished_at is null order by id limit 1

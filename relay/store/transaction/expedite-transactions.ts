@@ -19,7 +19,8 @@ export interface Expedited {
 /**
  * Makes unfinished transactions due now that would wait for longer than `dueAfterMs`: after an outage nobody wants to sit
  * out the back-off that it has led to. Ops that wait for their next try are due as well. What is claimed is left alone,
- * it is being looked at; so is what is paused.
+ * it is being looked at; so is what is paused, and a prepared message before it may be asked about: the question would
+ * close the door on a local transaction that has not begun.
  *
  * Plan: Index Scans on global_transaction_due and global_transaction_check, of which the second is read through; an
  * operator's statement, not one of the loops'.
@@ -37,7 +38,7 @@ export async function expediteTransactions(
   union all
   select id from (
     select id from postcommit.global_transaction
-    where status = 'prepared' and ${WAITS} order by due_at limit $3::int + 1 for update skip locked
+    where status = 'prepared' and ${WAITS} and ${MAY_BE_ASKED} order by due_at limit $3::int + 1 for update skip locked
   ) prepared
 ), ${expedited('select id from found limit $3::int')}
 select (select count(*)::int from found) as found, (select count(*)::int from moved) as count`,
@@ -48,7 +49,7 @@ select (select count(*)::int from found) as found, (select count(*)::int from mo
 }
 
 /**
- * Makes one transaction due now, if it is unfinished and neither claimed nor paused, and tells its story who wanted it;
+ * Makes one transaction due now, if it is unfinished and neither claimed nor paused nor too young to be asked, and tells its story who wanted it;
  * resolves to whether it was. Index: global_transaction_gid.
  */
 export async function expediteTransaction(
@@ -59,6 +60,7 @@ export async function expediteTransaction(
   const { rows } = await client.query({
     text: `with ${expedited(`select id from postcommit.global_transaction
   where tenant = $1 and gid = $2 and finished_at is null and lease_token is null and paused_reason is null
+    and (status <> 'prepared' or ${MAY_BE_ASKED})
   for no key update`)}, told as (
   insert into postcommit.branch_attempt (transaction_id, event, attempt, detail, actor)
   select id, 'retried', 0, $3, $4 from moved
@@ -72,11 +74,15 @@ select from moved`,
 const WAITS = `tenant = $1 and lease_token is null and paused_reason is null
     and due_at > statement_timestamp() + $2::float8 * interval '1 millisecond'`
 
+/** Of a prepared one: sooner than it is due. */
+const MAY_BE_ASKED = '(ask_from is null or ask_from < due_at)'
+
 function expedited(which: string): string {
   return `chosen as materialized (
   ${which}
 ), moved as (
-  update postcommit.global_transaction t set due_at = clock_timestamp(), backoff_ms = null
+  update postcommit.global_transaction t set backoff_ms = null,
+    due_at = case when t.status = 'prepared' then greatest(clock_timestamp(), t.ask_from) else clock_timestamp() end
   from chosen where t.id = chosen.id returning t.id
 ), ops as (
   update postcommit.branch b set due_at = clock_timestamp()

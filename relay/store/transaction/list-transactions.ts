@@ -13,7 +13,7 @@ export interface TransactionFilter {
   /** Handed in at or after, and before, in Unix milliseconds. */
   readonly createdFromMs?: number
   readonly createdUntilMs?: number
-  /** Only prepared ones that were asked about without a verdict. */
+  /** Only messages whose time to be asked about has come, and about which nobody could say. */
   readonly inDoubt?: boolean
   readonly paused?: boolean
   /** Only transactions before this id: the last one of the page before. */
@@ -30,6 +30,11 @@ export interface ListedTransaction {
   readonly runBy: RunBy
   readonly rollbackReason: string | null
   readonly asked: number
+  /** Its time to be asked about has come, and nobody could say. */
+  readonly inDoubt: boolean
+  readonly lastError: string | null
+  /** Nobody answers where it is to be asked about, since then. */
+  readonly unreachableSince: Date | null
   readonly leaseOwner: string | null
   readonly pausedReason: string | null
   /** Null: paused. */
@@ -43,8 +48,9 @@ export interface ListedTransaction {
  * Lists transactions, newest first, a page at a time, by the id: what is handed in meanwhile is on no later page, and
  * nothing is shown twice or left out because of it.
  *
- * Plan: an index scan backwards over the primary key, stopped by LIMIT; `gid` with a tenant uses global_transaction_gid,
- * `inDoubt` global_transaction_in_doubt. Other filters walk back through what retention keeps.
+ * Plan: an index scan backwards over the primary key, stopped by LIMIT; `gid` with a tenant uses global_transaction_gid.
+ * For `inDoubt` all that is prepared is read from global_transaction_check and sorted: no index knows what the time makes
+ * of it, and one more would have to be written by every prepare. Other filters walk back through what retention keeps.
  */
 export function listTransactions(
   db: Kysely<Tables>,
@@ -54,10 +60,15 @@ export function listTransactions(
   const { statuses, paused } = filter
   return db
     .selectFrom('postcommit.global_transaction as t')
+    .leftJoin('postcommit.check_outage as o', (join) =>
+      join.onRef('o.destination', '=', 't.check_destination').on(sql<SqlBool>`${sql.raw(IN_DOUBT)}`),
+    )
     .select(['t.tenant', 't.gid', 't.mode', 't.status', 't.asked', 't.run_by as runBy'])
     .select(['t.rollback_reason as rollbackReason', 't.lease_owner as leaseOwner', 't.paused_reason as pausedReason'])
     .select(['t.created_at as createdAt', 't.updated_at as updatedAt', 't.finished_at as finishedAt'])
     .select([sql<string>`t.id::text`.as('id'), sql<Date | null>`nullif(t.due_at, 'infinity')`.as('dueAt')])
+    .select([sql<boolean>`${sql.raw(IN_DOUBT)}`.as('inDoubt'), 'o.since as unreachableSince'])
+    .select(sql<string | null>`${sql.raw(LAST_ERROR)}`.as('lastError'))
     .where((row) =>
       row.and([
         ...given(filter.tenant, (tenant) => row('t.tenant', '=', tenant)),
@@ -66,8 +77,7 @@ export function listTransactions(
         ...given(filter.mode, (mode) => row('t.mode', '=', mode)),
         ...given(filter.createdFromMs, (ms) => row('t.created_at', '>=', at(ms))),
         ...given(filter.createdUntilMs, (ms) => row('t.created_at', '<', at(ms))),
-        // As literals: only so does PostgreSQL know that the partial index has all of them.
-        ...(filter.inDoubt === true ? [sql<SqlBool>`t.status = 'prepared' and t.asked > 0`] : []),
+        ...(filter.inDoubt === true ? [sql<SqlBool>`${sql.raw(IN_DOUBT)}`] : []),
         ...given(paused, (is) => row('t.paused_reason', is ? 'is not' : 'is', null)),
         ...given(filter.before, (id) => row('t.id', '<', id)),
       ]),
@@ -76,6 +86,17 @@ export function listTransactions(
     .limit(limit)
     .execute()
 }
+
+/**
+ * A message, for a statement in which `t` is its row, whose time to be asked about has come and about which nobody could
+ * say: it was asked in vain, nobody was reached, or it waits for its service to be back. The status as a literal: only so
+ * does PostgreSQL know that the partial index has all of them.
+ */
+export const IN_DOUBT = `(t.status = 'prepared' and t.check_destination <> ''
+  and (t.asked > 0 or t.last_error is not null or t.due_at <= statement_timestamp()))`
+
+/** What went wrong last, for the message itself or, where `o` says so, for all of its service. */
+export const LAST_ERROR = `coalesce('unreachable: ' || o.last_error, t.last_error)`
 
 function given<T>(value: T | undefined, condition: (value: T) => Expression<SqlBool>): Expression<SqlBool>[] {
   return value === undefined ? [] : [condition(value)]

@@ -23,12 +23,17 @@ select from paused`,
   return rows.length > 0
 }
 
-/** Lets a paused transaction go on, now. Resolves to whether it was paused. Index: global_transaction_gid. */
+/**
+ * Lets a paused transaction go on, now; a prepared message, whose question closes the door on its local transaction, not
+ * before it may be asked about. Resolves to whether it was paused. Index: global_transaction_gid.
+ */
 export async function resumeTransaction(client: Queryable, key: TransactionKey, act: Act): Promise<boolean> {
   const { rows } = await client.query({
     text: `with resumed as (
   update postcommit.global_transaction
-  set paused_reason = null, due_at = clock_timestamp(), backoff_ms = null, updated_at = clock_timestamp()
+  set paused_reason = null, backoff_ms = null,
+    due_at = case when status = 'prepared' then greatest(clock_timestamp(), ask_from) else clock_timestamp() end,
+    updated_at = clock_timestamp()
   where tenant = $1 and gid = $2 and finished_at is null and paused_reason is not null returning id
 ), told as (
   insert into postcommit.branch_attempt (transaction_id, event, attempt, detail, actor)

@@ -6,6 +6,8 @@ export interface CheckDestination {
   readonly destination: string
   /** Until the first question to it is due, negative if it is overdue. */
   readonly dueInMs: number
+  /** It is noted as one that does not answer, by whichever relay. */
+  readonly isOut: boolean
 }
 
 /**
@@ -29,7 +31,8 @@ export async function selectCheckDestinations(client: Queryable): Promise<readon
   ) next
 )
 select check_destination as destination,
-  (extract(epoch from due_at - clock_timestamp()) * 1000)::float8 as "dueInMs"
+  (extract(epoch from due_at - clock_timestamp()) * 1000)::float8 as "dueInMs",
+  exists (select from postcommit.check_outage o where o.destination = step.check_destination) as "isOut"
 from step where due_at < 'infinity'`,
   })
   return rows

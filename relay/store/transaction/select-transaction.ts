@@ -1,6 +1,6 @@
 import type { OpStatus, Recovery } from '../../engine/transaction/op.ts'
 import type { Queryable } from '../queryable.ts'
-import type { ListedTransaction } from './list-transactions.ts'
+import { IN_DOUBT, LAST_ERROR, type ListedTransaction } from './list-transactions.ts'
 import type { TransactionKey } from './transaction-row.ts'
 
 /** Everything about a transaction that its row holds. */
@@ -15,7 +15,6 @@ export interface TransactionStory extends ListedTransaction {
   readonly customData: string | null
   readonly extData: string | null
   readonly result: string | null
-  readonly lastError: string | null
   readonly backoffMs: number | null
   readonly deadline: Date | null
   /** The counter of starts and ends: what a decision about its branches is compared by. */
@@ -50,7 +49,7 @@ export interface BranchStory {
  * Reads a transaction with its branches; undefined if this tenant has none of that name. Two statements: a row that
  * joins both would repeat everything for every branch. What happens in between shows in the branches only.
  *
- * Plans: Index Scan on global_transaction_gid, on branch_pkey.
+ * Plans: Index Scan on global_transaction_gid, on check_outage_pkey if it is in doubt, on branch_pkey.
  */
 export async function selectTransaction(
   client: Queryable,
@@ -59,11 +58,14 @@ export async function selectTransaction(
   const { rows } = await client.query<Omit<TransactionStory, 'branches'>>({
     text: `select id, tenant, gid, mode, status, run_by as "runBy", protocol, dialect, digest, key,
   check_destination as "checkDestination", check_target as "checkTarget", options, custom_data as "customData",
-  ext_data as "extData", result, rollback_reason as "rollbackReason", last_error as "lastError",
+  ext_data as "extData", result, rollback_reason as "rollbackReason", ${LAST_ERROR} as "lastError",
+  ${IN_DOUBT} as "inDoubt", o.since as "unreachableSince",
   backoff_ms as "backoffMs", deadline, seq, asked, lease_owner as "leaseOwner", paused_reason as "pausedReason",
   nullif(due_at, 'infinity') as "dueAt", created_at as "createdAt", updated_at as "updatedAt",
   finished_at as "finishedAt"
-from postcommit.global_transaction where tenant = $1 and gid = $2`,
+from postcommit.global_transaction t
+left join postcommit.check_outage o on o.destination = t.check_destination and ${IN_DOUBT}
+where tenant = $1 and gid = $2`,
     values: [tenant, gid],
   })
   const [transaction] = rows

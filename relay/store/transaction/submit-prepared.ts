@@ -25,7 +25,7 @@ export interface Submission extends TransactionKey {
  *
  * The claim is in the same update: a statement of its own for it would write every row a second time. A claim on the
  * prepared row, of a relay that asks about it, ends here, and what that relay finds out is fenced off. One that a person
- * has paused is submitted and stays paused: `claimed` says so.
+ * has paused is submitted and stays paused, and one that a buried relay would claim is due at once: `claimed` says so.
  *
  * The branches are read in the snapshot of the statement. Those of a message or a static saga came with their
  * transaction; registered ones may be newer than the snapshot, and then there are fewer of them than `opCount` says:
@@ -48,14 +48,15 @@ export async function submitPrepared(
   update postcommit.global_transaction t set status = 'submitted',
     options = coalesce(r.options, t.options), custom_data = coalesce(r.custom_data, t.custom_data),
     deadline = coalesce(clock_timestamp() + r.deadline_in_ms * interval '1 millisecond', t.deadline),
-    due_at = case when t.paused_reason is null then clock_timestamp() + r.due_in_ms * interval '1 millisecond'
-      else 'infinity' end,
-    lease_token = case when t.paused_reason is null then r.lease_token end,
-    lease_owner = case when t.paused_reason is null then r.lease_owner end,
+    due_at = case when t.paused_reason is not null then 'infinity'
+      else clock_timestamp() + case when claim.stands then r.lease_ms else r.due_in_ms end * interval '1 millisecond' end,
+    lease_token = case when t.paused_reason is null and claim.stands then r.lease_token end,
+    lease_owner = case when t.paused_reason is null and claim.stands then r.lease_owner end,
     backoff_ms = null, last_error = null, updated_at = clock_timestamp()
   from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::float8[], $8::uuid[],
-    $9::bigint[], $10::text[]) with ordinality
-    as r (tenant, gid, digest, options, custom_data, deadline_in_ms, due_in_ms, lease_token, lease_owner, mode, n)
+    $9::bigint[], $10::text[], $11::float8[]) with ordinality
+    as r (tenant, gid, digest, options, custom_data, deadline_in_ms, due_in_ms, lease_token, lease_owner, mode, lease_ms, n)
+  cross join lateral (select (r.lease_owner in (select id from postcommit.relay)) is true) as claim (stands)
   where t.tenant = r.tenant and t.gid = r.gid and t.status = 'prepared' and t.digest = coalesce(r.digest, t.digest)
     and t.mode = coalesce(r.mode, t.mode)
   returning t.*, r.n
@@ -74,10 +75,11 @@ order by t.n, b.place`,
       column(({ options }) => options ?? null),
       column(({ customData }) => customData ?? null),
       column(({ deadlineInMs }) => deadlineInMs ?? null),
-      column(({ dueInMs, claim }) => claim?.leaseMs ?? dueInMs),
+      column(({ dueInMs }) => dueInMs),
       column(({ claim }) => claim?.token ?? null),
       column(({ claim }) => claim?.relay ?? null),
       column(({ mode }) => mode ?? null),
+      column(({ claim }) => claim?.leaseMs ?? null),
     ],
   })
   const placeOf = new Map(rows.map(({ id, n }) => [id, n]))

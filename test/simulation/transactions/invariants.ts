@@ -1,3 +1,4 @@
+import type { Op } from '../../../relay/engine/transaction/op.ts'
 import type { Branches } from './branches.ts'
 import type { Told } from './initiator.ts'
 import type { LocalTransaction } from './local-transaction.ts'
@@ -24,34 +25,57 @@ export function whatIsWrongNow(scenario: Scenario, store: Store, branches: Branc
       return { invariant: 'I7', what: `sleeps until ${nextAtMs}` }
     }
   }
-  return scenario.kind === 'live-saga' ? pairViolation(store, branches) : undefined
+  if (scenario.kind === 'live-saga') return pairViolation(PAIRS.client, store, branches)
+  return scenario.kind === 'saga' ? pairViolation(PAIRS.relay, store, branches) : undefined
 }
 
-type Pair = 'unregistered' | 'prepared' | 'confirmed' | 'canceled'
+/** What a branch is to seadt. Registered is what has been begun. */
+export type Pair = 'unregistered' | 'prepared' | 'confirmed' | 'canceled'
 
-/** seadt's table of which state of a branch may occur beside which of its transaction. */
-const PAIRS: { readonly [P in Pair]: readonly string[] } = {
-  unregistered: ['prepared', 'aborting'],
-  prepared: ['prepared', 'aborting'],
-  confirmed: ['submitted', 'succeed', 'aborting'],
-  canceled: ['aborting', 'failed'],
+/**
+ * seadt's table of which state of a branch may occur beside which of its transaction (D6), for sagas that their client
+ * runs; and what it comes to where the relay does: then what seadt calls prepared is submitted already, and branches
+ * that were never begun are there to the end.
+ */
+export const PAIRS: { readonly [RunBy in 'client' | 'relay']: { readonly [P in Pair]: readonly string[] } } = {
+  client: {
+    unregistered: ['prepared', 'aborting'],
+    prepared: ['prepared', 'aborting'],
+    confirmed: ['submitted', 'succeed', 'aborting'],
+    canceled: ['aborting', 'failed'],
+  },
+  relay: {
+    unregistered: ['submitted', 'aborting', 'failed'],
+    prepared: ['submitted', 'aborting'],
+    confirmed: ['submitted', 'succeed', 'aborting'],
+    canceled: ['aborting', 'failed'],
+  },
 }
 
-function pairViolation({ rows, status }: Store, branches: Branches): Violation | undefined {
+function pairViolation(pairs: typeof PAIRS.client, { rows, status }: Store, branches: Branches): Violation | undefined {
   const ops = rows?.ops ?? []
-  for (const { branch, op, status: done } of ops) {
-    if (op !== 'action') continue
+  for (const action of ops) {
+    if (action.op !== 'action') continue
+    const { branch } = action
     const undo = ops.find((other) => other.branch === branch && other.op === 'compensate')
-    const pair: Pair = undo?.status === 'succeed' ? 'canceled' : done === 'succeed' ? 'confirmed' : 'prepared'
-    if (!PAIRS[pair].includes(status)) return { invariant: 'I8', what: `${branch} is ${pair} while ${status}` }
+    // In seadt there are no steps without a way back.
+    if (undo === undefined) continue
+    const pair = pairOf(action, undo)
+    if (!pairs[pair].includes(status)) return { invariant: 'I8', what: `${branch} is ${pair} while ${status}` }
   }
   for (const [branch, { forward }] of branches.effects) {
     const isUnregistered = forward > 0 && !ops.some((op) => op.branch === branch)
-    if (isUnregistered && !PAIRS.unregistered.includes(status)) {
+    if (isUnregistered && !pairs.unregistered.includes(status)) {
       return { invariant: 'I8', what: `${branch} has run without being registered while ${status}` }
     }
   }
   return undefined
+}
+
+function pairOf({ status, startSeq }: Op, undo: Op): Pair {
+  if (undo.status === 'succeed') return 'canceled'
+  if (status === 'succeed') return 'confirmed'
+  return startSeq === undefined ? 'unregistered' : 'prepared'
 }
 
 /** What holds in the end: I1, I2, I5, I6, and that there is an end at all (I7). */

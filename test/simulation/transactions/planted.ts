@@ -150,6 +150,15 @@ export const PLANTED: readonly PlantedFault[] = [
   },
   {
     breaks: 'I8',
+    what: 'a saga has failed while a compensation is still under way',
+    engine: misled((op, { mode, status }) =>
+      mode === 'saga' && status === 'aborting' && op.op === 'compensate' && op.calls > 0
+        ? { ...op, status: 'succeed' }
+        : op,
+    ),
+  },
+  {
+    breaks: 'I8',
     what: 'branches may be registered after the decision',
     engine: {
       ...ENGINE,

@@ -9,7 +9,7 @@ import { type Scenario, scenarios } from './scenario.ts'
 
 const INVARIANTS = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I7', 'I8'] as const
 
-test('no storm breaks an invariant', () => {
+test('no storm breaks an invariant: I1 to I8, with the order of D7 and the pairs of D6', () => {
   fc.assert(
     fc.property(scenarios, (scenario) => {
       expect(new History(scenario, ENGINE).run()).toBeUndefined()
