@@ -15,15 +15,18 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
  * A claim always leaves an expiry, or the lock of a process that died on a key that nobody asks for again would stay
  * for ever. While a stale value expires before the lease does, sd keeps it from being shown, not the expiry.
  */
-export const CLAIM = script(`${NOW}
+export const CLAIM = script(`
 local lease, token, since = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local h = redis.call('hmget', KEYS[1], 'v', 'ct', 'lu', 'sd')
-local v, ct, lu, sd = h[1], tonumber(h[2] or 0), tonumber(h[3]), tonumber(h[4])
-if v and ((sd and now >= sd) or ct < since or (ARGV[5] == '1' and v == ARGV[4])) then
+local v, sd = h[1], tonumber(h[4])
+if v and (tonumber(h[2] or 0) < since or (ARGV[5] == '1' and v == ARGV[4])) then
   redis.call('hdel', KEYS[1], 'v', 'ct', 'sd')
   v = false
 end
 if v and not sd then return { 'hit', v } end
+${NOW}
+if v and now >= sd then v = false end
+local lu = tonumber(h[3])
 if lu and lu > now then return { 'wait', v } end
 redis.call('hset', KEYS[1], 'lu', now + lease, 'lo', token, 'lc', now)
 if redis.call('pttl', KEYS[1]) < lease * 2 then redis.call('pexpire', KEYS[1], lease * 2) end
