@@ -94,19 +94,7 @@ export async function runCaches({ seconds, readers, log = () => undefined }: Cac
     await stopWriters(children)
     const equalAfterMs = await untilEqual(places)
     isOver = true
-    const seen = await Promise.all(reading)
-    const hits = places.values.reduce((sum, { stats }) => sum + stats.hits, 0)
-    const reads = seen.reduce((sum, each) => sum + each.reads, 0)
-    const readsFailed = seen.reduce((sum, each) => sum + each.failed, 0)
-    return {
-      reads,
-      writes,
-      old: seen.flatMap((each) => each.old),
-      readsFailed,
-      kills,
-      equalAfterMs,
-      hitRate: hits / reads,
-    }
+    return { ...sum(await Promise.all(reading), places), writes, kills, equalAfterMs }
   } finally {
     isOver = true
     for (const child of children.values()) child.kill('SIGKILL')
@@ -114,6 +102,16 @@ export async function runCaches({ seconds, readers, log = () => undefined }: Cac
     await Promise.all([postgres.stop(), nats.stop(), redis.stop()])
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+function sum(
+  seen: readonly Awaited<ReturnType<typeof read>>[],
+  { values }: Places,
+): Pick<CacheRun, 'reads' | 'readsFailed' | 'old' | 'hitRate'> {
+  const reads = seen.reduce((total, each) => total + each.reads, 0)
+  const readsFailed = seen.reduce((total, each) => total + each.failed, 0)
+  const hits = values.reduce((total, { stats }) => total + stats.hits, 0)
+  return { reads, readsFailed, old: seen.flatMap((each) => each.old), hitRate: hits / reads }
 }
 
 async function prepare({ databaseUrl, natsUrl, redisUrl }: Addresses): Promise<void> {
