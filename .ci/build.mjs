@@ -10,6 +10,7 @@ const OUTPUTS = [
   'dist/index.js',
   'dist/nats/index.js',
   'dist/barrier/index.js',
+  'dist/cache/index.js',
   'relay/dist/index.js',
   'relay/dist/dev/index.js',
 ]

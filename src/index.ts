@@ -1,11 +1,12 @@
 /** The SDK: what a service installs. */
 
-export type { Committed, Duplicated } from './committed.ts'
+export type { CacheWaited, Committed, Duplicated } from './committed.ts'
 export { type BranchDelivery, type BranchHandlerOptions, branchHandler } from './inbox/branch-handler.ts'
 export { type DeliveryHandler, type HandlerOptions, handler, type InboxHandlerOptions } from './inbox/handler.ts'
 export { createInbox, type Inbox, type InboxDelivery, type InboxOptions, type InboxResult } from './inbox/inbox.ts'
 export type { CallDelivery } from './inbox/read-call.ts'
 export type { PayloadOptions } from './inbox/read-payload.ts'
+export type { Invalidatable, InvalidationState } from './invalidation.ts'
 export type { MessageDraft, MessageOptions, MessageSchemas } from './message.ts'
 export type { OutboxOptions } from './options.ts'
 export { type CommitOptions, createOutbox, type Outbox } from './outbox.ts'

@@ -1,7 +1,9 @@
+import type { CollectedInvalidation, Invalidatable } from './invalidation.ts'
 import { encodePayload } from './payload.ts'
 import { NATS_DESTINATION, parseDestination, parsePath } from './protocol/destination.ts'
 import { PostcommitError } from './protocol/errors.ts'
 import { ENVELOPE, parseHeaders } from './protocol/headers.ts'
+import { type InvalidationPayload, invalidationKey, invalidationTopic, isOwnSubject } from './protocol/invalidation.ts'
 import { LIMITS } from './protocol/limits.ts'
 import { parseSubject } from './protocol/subject.ts'
 import { describeIssues, type SchemaInput, type SchemaResult, type StandardSchema } from './standard-schema.ts'
@@ -49,6 +51,17 @@ export interface MessageDraft<Schemas extends MessageSchemas = MessageSchemas> {
    * @throws `POSTCOMMIT_INVALID_DESTINATION`, `POSTCOMMIT_INVALID_PATH` and those of {@link MessageDraft.publish}.
    */
   call(destination: string, path: string, payload: unknown, options?: MessageOptions): this
+  /**
+   * Invalidates a cached value that this transaction changes: in the caches at hand as soon as it is committed, and in
+   * all of them through a message of the same commit, whatever dies in between.
+   *
+   * The message is published below `postcommit.cache`; a stream must take `postcommit.cache.>`, and
+   * `applyInvalidations` of `postcommit/cache` receives it.
+   *
+   * @param values - what `cache.define` gave, or `valuesNamed` for values that another service caches
+   * @throws `POSTCOMMIT_INVALID_CACHE_KEY`, `POSTCOMMIT_TOO_MANY_MESSAGES`.
+   */
+  invalidate<Id>(values: Invalidatable<Id>, id: Id): this
 }
 
 /** The limits a draft holds its messages to. */
@@ -63,8 +76,13 @@ export interface MessageLimits {
 export function draftMessages<Schemas extends MessageSchemas>(
   schemas: Schemas | undefined,
   limits: MessageLimits,
-): { draft: MessageDraft<Schemas>; collect(): Promise<readonly CollectedMessage[]> } {
+): {
+  draft: MessageDraft<Schemas>
+  collect(): Promise<readonly CollectedMessage[]>
+  readonly invalidations: readonly CollectedInvalidation[]
+} {
   const pending: (CollectedMessage | Promise<CollectedMessage>)[] = []
+  const invalidations: CollectedInvalidation[] = []
   let closed = false
 
   function add(message: (branch: number) => CollectedMessage | Promise<CollectedMessage>): void {
@@ -81,6 +99,7 @@ export function draftMessages<Schemas extends MessageSchemas>(
   const draft: MessageDraft<Schemas> = {
     publish(topic, payload, options = {}) {
       const target = parseSubject(topic)
+      if (isOwnSubject(target)) refuseOwn(target)
       const routing = parseRouting(options)
       add((branch) => {
         const place = (value: unknown): CollectedMessage => {
@@ -103,15 +122,43 @@ export function draftMessages<Schemas extends MessageSchemas>(
       })
       return this
     },
+    invalidate(values, id) {
+      const valueKey = values.keyOf(id)
+      add((branch) => {
+        invalidations.push({ branch, values, key: valueKey })
+        return invalidationMessage(branch, values.name, valueKey, id)
+      })
+      return this
+    },
   }
 
   return {
     draft,
+    invalidations,
     async collect() {
       closed = true
       return await Promise.all(pending.map((message) => Promise.resolve(message)))
     },
   }
+}
+
+function invalidationMessage(branch: number, name: string, valueKey: string, id: unknown): CollectedMessage {
+  const kinds = ['string', 'number', 'boolean']
+  // Whoever compares the cache with the database needs what the key was made of, where JSON can carry it.
+  const payload: InvalidationPayload = { key: valueKey, ...(kinds.includes(typeof id) && { id }) }
+  return {
+    kind: 'publish',
+    branch,
+    target: invalidationTopic(name),
+    content: { text: JSON.stringify(payload) },
+    key: invalidationKey(name, valueKey),
+    headers: undefined,
+  }
+}
+
+function refuseOwn(topic: string): never {
+  const reason = 'its first token is for the messages of message.invalidate'
+  throw new PostcommitError('POSTCOMMIT_INVALID_SUBJECT', { topic: JSON.stringify(topic), reason })
 }
 
 function withSchema(

@@ -1,6 +1,7 @@
-import type { Committed, Duplicated } from './committed.ts'
+import type { CacheWaited, Committed, Duplicated } from './committed.ts'
 import { digestMessages } from './digest.ts'
 import { drawGid } from './gid.ts'
+import { applyCommitted, type CollectedInvalidation } from './invalidation.ts'
 import { nameAborted } from './live-transaction.ts'
 import { draftMessages, type MessageDraft, type MessageSchemas } from './message.ts'
 import { compileOptions, type OutboxOptions, parseBackQuery } from './options.ts'
@@ -22,6 +23,13 @@ export interface CommitOptions {
   readonly gid?: string
   /** Isolation of the transaction; the database's default otherwise. */
   readonly isolationLevel?: IsolationLevel
+  /**
+   * `cache`: resolves when the invalidations of the commit have been applied to the caches at hand, or when
+   * `timeoutMs` is over, and says which in `cache`. Otherwise they are applied too, and nobody waits.
+   */
+  readonly waitFor?: 'cache'
+  /** How long `waitFor` waits, milliseconds, default 2000. */
+  readonly timeoutMs?: number
 }
 
 /** What {@link createOutbox} gives. */
@@ -49,6 +57,14 @@ export interface Outbox<Tx, Schemas extends MessageSchemas = MessageSchemas> {
    * })
    * ```
    */
+  commit<T>(
+    work: (tx: Tx, message: MessageDraft<Schemas>) => Promise<T> | T,
+    options: CommitOptions & { readonly gid?: never; readonly waitFor: 'cache' },
+  ): Promise<Committed<T> & CacheWaited>
+  commit<T>(
+    work: (tx: Tx, message: MessageDraft<Schemas>) => Promise<T> | T,
+    options: CommitOptions & { readonly waitFor: 'cache' },
+  ): Promise<(Committed<T> | Duplicated) & CacheWaited>
   commit<T>(
     work: (tx: Tx, message: MessageDraft<Schemas>) => Promise<T> | T,
     options?: CommitOptions & { readonly gid?: never },
@@ -90,7 +106,6 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
   options: OutboxOptions<Db, Schemas>,
 ): Outbox<TransactionOf<Db>, Schemas> {
   const compiled = compileOptions(options)
-  const { payloadBytesMax } = compiled
   const database = openDatabase(options.db, 'createOutbox')
   const { run } = database
   const route =
@@ -100,7 +115,16 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
 
   async function commit<T>(
     work: (tx: TransactionOf<Db>, message: MessageDraft<Schemas>) => Promise<T> | T,
-    { gid: chosen, isolationLevel }: CommitOptions = {},
+    options: CommitOptions = {},
+  ): Promise<(Committed<T> | Duplicated) & Partial<CacheWaited>> {
+    const invalidations: CollectedInvalidation[] = []
+    return await withCache(await write(work, options, invalidations), invalidations, options)
+  }
+
+  async function write<T>(
+    work: (tx: TransactionOf<Db>, message: MessageDraft<Schemas>) => Promise<T> | T,
+    { gid: chosen, isolationLevel }: CommitOptions,
+    invalidated: CollectedInvalidation[],
   ): Promise<Committed<T> | Duplicated> {
     const gid = chosen === undefined ? drawGid() : parseGid(chosen)
     const attempt = route.attempt(gid, chosen !== undefined)
@@ -109,9 +133,10 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
       await database.transaction(
         async (tx, run, _, finish) => {
           const first = await attempt.claim(run)
-          const { draft, collect } = draftMessages(options.messages, { payloadBytesMax })
+          const { draft, collect, invalidations } = draftMessages(options.messages, compiled)
           const value = await (first ? work(tx, draft) : repeatWork(gid, () => work(tx, draft)))
           const messages = await collect()
+          invalidated.push(...invalidations)
           if (!first) throw new Repetition(await isSameAsBefore(run, gid, digestMessages(messages)))
           await attempt.write(run, messages, finish)
           done = { value }
@@ -140,10 +165,21 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
     async add(tx, work, { gid: chosen } = {}) {
       const gid = chosen === undefined ? drawGid() : parseGid(chosen)
       const run = await runInside(tx)
-      const { draft, collect } = draftMessages(options.messages, { payloadBytesMax })
+      const { draft, collect } = draftMessages(options.messages, compiled)
       await work(draft)
       return { gid, duplicated: await route.attempt(gid, chosen !== undefined).add(run, await collect()) }
     },
     wake: () => route.wake(),
   }
+}
+
+/** Has the caches at hand apply what a commit invalidates, and waits for them where that was asked for. */
+async function withCache<Result extends Committed<unknown> | Duplicated>(
+  result: Result,
+  invalidations: readonly CollectedInvalidation[],
+  { waitFor, timeoutMs }: CommitOptions,
+): Promise<Result & Partial<CacheWaited>> {
+  // After a repetition too: whoever repeats may do so because nobody has told him that they are applied.
+  const applied = invalidations.length === 0 ? 'applied' : applyCommitted(result.gid, invalidations, timeoutMs)
+  return waitFor === undefined ? result : { ...result, cache: await applied }
 }

@@ -1,6 +1,7 @@
 /** Branches of global transactions: their effect happens once, and nothing is undone that was not done. */
 export { type BranchCall, type BranchRequest, readBranchCall } from '../protocol/branch-call.ts'
 export { Verdict } from '../protocol/verdict.ts'
+export type { IoredisLike, NodeRedisLike } from '../redis/evaluate.ts'
 export { type Barrier, barrierFrom, createBarrier } from './barrier.ts'
 export type { BarrierDatabase, BarrierTransactionOf } from './barrier-database.ts'
 export type { BarrierCallOptions, BarrierOptions } from './barrier-options.ts'
@@ -16,11 +17,5 @@ export {
 } from './prepared-message.ts'
 export { type DecidingRelay, type PurgeOptions, purgeBarrier } from './purge-barrier.ts'
 export type { Adjusted, Adjustment } from './redis/adjustment.ts'
-export {
-  type IoredisLike,
-  type NodeRedisLike,
-  type RedisStore,
-  type RedisStoreOptions,
-  redisStore,
-} from './redis/redis-store.ts'
+export { type RedisStore, type RedisStoreOptions, redisStore } from './redis/redis-store.ts'
 export type { BarrierResult, Skipped } from './truth-table.ts'

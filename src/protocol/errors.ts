@@ -1,4 +1,5 @@
 import { API_ERRORS } from './api-errors.ts'
+import { CACHE_ERRORS } from './cache-errors.ts'
 import { fillTemplate } from './fill-template.ts'
 
 /**
@@ -312,6 +313,7 @@ export const ERRORS = {
     retryable: false,
   },
   ...API_ERRORS,
+  ...CACHE_ERRORS,
 } as const satisfies Record<string, { message: string; action: string; retryable: boolean }>
 
 /** A code of the table {@link ERRORS}. */

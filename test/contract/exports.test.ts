@@ -40,6 +40,15 @@ const NAMES = {
     'readBranchCall',
     'redisStore',
   ],
+  'postcommit/cache': [
+    'applyInvalidations',
+    'createCache',
+    'memoryStore',
+    'natsKvStore',
+    'redisStore',
+    'valuesNamed',
+    'watchTable',
+  ],
   '@postcommit/relay': ['Refuse', 'createMetrics', 'createRelay'],
   '@postcommit/relay/dev': [
     'findMariadb',

@@ -1,7 +1,8 @@
 import type { BranchCall } from '../../protocol/branch-call.ts'
+import { script } from '../../redis/evaluate.ts'
 import { type BarrierResult, judge, rowsOf } from '../truth-table.ts'
 import { ADD, type Adjusted, type Adjustment, checkAdjustment, readAdjusted } from './adjustment.ts'
-import { evaluate, type RedisStore, rowKey, script } from './redis-store.ts'
+import { evaluate, type RedisStore, rowKey } from './redis-store.ts'
 
 /**
  * Keys: the amount, then the rows of the op in their order (what it undoes first). Every row is written that is not

@@ -1,6 +1,7 @@
 import type { Gid } from '../../protocol/gid.ts'
+import { script } from '../../redis/evaluate.ts'
 import { ADD, type Adjusted, type Adjustment, checkAdjustment, readAdjusted } from './adjustment.ts'
-import { evaluate, type RedisStore, rowKey, script } from './redis-store.ts'
+import { evaluate, type RedisStore, rowKey } from './redis-store.ts'
 
 /** The mark first, then the amount. */
 const MARK = script(`

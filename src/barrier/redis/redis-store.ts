@@ -1,17 +1,5 @@
-import { createHash } from 'node:crypto'
+import { type Evaluate, evaluateOn, type IoredisLike, type NodeRedisLike, type Script } from '../../redis/evaluate.ts'
 import { invalidOption } from '../barrier-options.ts'
-
-/** A client of the package `redis` (version 4 or newer), single or of a cluster. */
-export interface NodeRedisLike {
-  evalSha(sha: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>
-  eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>
-}
-
-/** A client of the package `ioredis`, single or of a cluster. */
-export interface IoredisLike {
-  evalsha(sha: string, keys: number, ...keysAndArguments: string[]): Promise<unknown>
-  eval(script: string, keys: number, ...keysAndArguments: string[]): Promise<unknown>
-}
 
 /** What {@link redisStore} takes. */
 export interface RedisStoreOptions {
@@ -38,7 +26,6 @@ export interface RedisStore {
 }
 
 const clients = new WeakMap<RedisStore, Evaluate>()
-type Evaluate = (script: Script, keys: readonly string[], values: readonly string[]) => Promise<unknown>
 
 const TAG = /^[A-Za-z0-9_.:-]{1,64}$/
 const HOUR_MS = 3_600_000
@@ -59,25 +46,16 @@ export function redisStore(
   if (!Number.isInteger(horizonMs) || horizonMs < HOUR_MS || horizonMs > HORIZON_MS_MAX) {
     throw invalidOption('redisStore', `horizonMs is ${horizonMs}, not an integer from ${HOUR_MS} to ${HORIZON_MS_MAX}`)
   }
+  const evaluate = evaluateOn(client)
+  if (evaluate === undefined) throw invalidOption('redisStore', 'the client is neither of redis nor of ioredis')
   const store: RedisStore = { tag, horizonMs }
-  clients.set(store, evaluateOn(client))
+  clients.set(store, evaluate)
   return store
 }
 
 /** Whether it was made by {@link redisStore}. */
 export function isRedisStore(store: object): store is RedisStore {
   return clients.has(store as RedisStore)
-}
-
-/** A script, known to the server by its digest after the first time. */
-export interface Script {
-  readonly text: string
-  readonly sha: string
-}
-
-/** A script of these lines. */
-export function script(text: string): Script {
-  return { text, sha: createHash('sha1').update(text).digest('hex') }
 }
 
 /** Runs a script; all keys have the store's tag. */
@@ -95,28 +73,4 @@ export async function evaluate(
 /** The key of a row of the barrier; no part of it can contain a colon or a brace. */
 export function rowKey({ tag }: RedisStore, gid: string, branch: string, op: string, id: string): string {
   return `{${tag}}:postcommit:${gid}:${branch}:${op}:${id}`
-}
-
-function evaluateOn(client: NodeRedisLike | IoredisLike): Evaluate {
-  if ('evalsha' in client) {
-    return (run, keys, values) =>
-      client
-        .evalsha(run.sha, keys.length, ...keys, ...values)
-        .catch((error: unknown) => ifUnknown(error, () => client.eval(run.text, keys.length, ...keys, ...values)))
-  }
-  if ('evalSha' in client) {
-    return (run, keys, values) => {
-      const given = { keys: [...keys], arguments: [...values] }
-      return client
-        .evalSha(run.sha, given)
-        .catch((error: unknown) => ifUnknown(error, () => client.eval(run.text, given)))
-    }
-  }
-  throw invalidOption('redisStore', 'the client is neither of redis nor of ioredis')
-}
-
-/** After a restart or on another node of a cluster the server does not know the script; nothing of it has run then. */
-function ifUnknown(error: unknown, again: () => Promise<unknown>): Promise<unknown> {
-  if (error instanceof Error && error.message.startsWith('NOSCRIPT')) return again()
-  throw error
 }

@@ -1,0 +1,228 @@
+import { sleep } from '../clock.ts'
+import type { Attendance } from './attendance.ts'
+import type { CacheStore, Claim } from './cache-store.ts'
+import { type Codec, type Decoded, isAbsent, refuseValue } from './codec.ts'
+import type { CompiledDefinition } from './definition.ts'
+import type { Load } from './loader.ts'
+import { within } from './within.ts'
+
+/** Counts of one definition in this process, since it was made. */
+export interface CacheStats {
+  /** Reads answered from the store, stale ones included. */
+  readonly hits: number
+  /** Of those, answered with what an invalidation had left. */
+  readonly stale: number
+  /** Calls of the loader. */
+  readonly loads: number
+  readonly loadsFailed: number
+  /** Loads whose value was not stored because something invalidated it meanwhile. */
+  readonly fillsDropped: number
+  /** Loads past a store that was switched off or could not be reached. */
+  readonly bypassed: number
+  /** Stored values that the schema refused. */
+  readonly mismatched: number
+  /** Values compared with the database, and those that were not what it holds. */
+  readonly verified: number
+  readonly inconsistent: number
+}
+
+/** What a {@link KeyReader} needs. */
+export interface KeyReaderOptions<Id, Value> {
+  readonly definition: CompiledDefinition<Id>
+  readonly codec: Codec<Value>
+  readonly store: CacheStore
+  readonly attendance: Attendance
+  readonly timeoutMs: number
+  readonly load: Load<Id>
+  readonly stats: { -readonly [Name in keyof CacheStats]: CacheStats[Name] }
+  /** Told of a refresh that failed behind a stale value. */
+  readonly onRefreshFailed: (error: unknown, key: string) => void
+}
+
+interface Waiter<Value> {
+  readonly resolve: (value: Value | null) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Who reads a key in this process. Members came before the look at the store that is under way, the queue later. */
+interface Room<Value> {
+  members: Waiter<Value>[]
+  queue: Waiter<Value>[]
+}
+
+interface Found<Value> {
+  readonly text: string
+  readonly value: Value | null
+  /** Nothing has invalidated it up to now, so it is also for those who came while it was being loaded. */
+  readonly isCurrent: boolean
+}
+
+const PAUSE_MS = 5
+const PAUSE_MS_MAX = 50
+
+/**
+ * Reads values: from the store, or by loading and storing them.
+ *
+ * Per key there is one look at the store at a time in a process, and who comes meanwhile waits for the next one: the
+ * answer to a question that was asked before somebody came may be older than an invalidation that was done by then.
+ * What was *loaded* for others is taken over only if the store has accepted it, which says that nothing has
+ * invalidated it since its load began. Who began the load may have it either way: it was read after he came.
+ */
+export class KeyReader<Id, Value> {
+  readonly #options: KeyReaderOptions<Id, Value>
+  readonly #rooms = new Map<string, Room<Value>>()
+
+  constructor(options: KeyReaderOptions<Id, Value>) {
+    this.#options = options
+  }
+
+  get(id: Id): Promise<Value | null> {
+    const key = this.#options.definition.keyOf(id)
+    return new Promise((resolve, reject) => {
+      const room = this.#rooms.get(key)
+      if (room !== undefined) room.queue.push({ resolve, reject })
+      else void this.#serve(key, id, { resolve, reject })
+    })
+  }
+
+  async #serve(key: string, id: Id, first: Waiter<Value>): Promise<void> {
+    const room: Room<Value> = { members: [first], queue: [] }
+    this.#rooms.set(key, room)
+    while (room.members.length > 0) {
+      try {
+        const found = await this.#read(key, id, room)
+        if (found.isCurrent) admit(room)
+        await this.#handOut(found, room.members)
+      } catch (error) {
+        for (const { reject } of room.members) reject(error)
+      }
+      room.members = room.queue.splice(0)
+    }
+    this.#rooms.delete(key)
+  }
+
+  /** Each gets a value of his own: one that changes it changes it for nobody else. */
+  async #handOut({ text, value }: Found<Value>, [first, ...others]: readonly Waiter<Value>[]): Promise<void> {
+    first?.resolve(value)
+    for (const { resolve, reject } of others) {
+      const decoded = await this.#decode(text)
+      if (decoded.problem === undefined) resolve(decoded.value)
+      else reject(new TypeError(`the schema gave two answers to one value: ${decoded.problem}`))
+    }
+  }
+
+  async #read(key: string, id: Id, room: Room<Value>): Promise<Found<Value>> {
+    const { attendance, definition, stats } = this.#options
+    const { leaseMs, staleMs } = definition
+    let refused: string | undefined
+    let pauseMs = PAUSE_MS
+    let waitingSince: number | undefined
+    await attendance.begun
+    while (attendance.isReading) {
+      // The question is asked only now, so it is theirs too.
+      admit(room)
+      const claim = await this.#claim(key, refused)
+      if (claim === undefined) break
+      const shown = claim.state === 'hit' ? claim.text : staleMs > 0 ? claim.stale : undefined
+      const found = shown === undefined ? undefined : await this.#present(shown, claim, room.members.length)
+      if (claim.state === 'hit' && found === undefined) refused = claim.text
+      if (claim.state === 'load') {
+        if (found === undefined) return await this.#loadAndFill(key, id, claim.lease)
+        this.#refresh(key, id, claim.lease)
+      }
+      if (found !== undefined) return found
+      if (claim.state === 'wait') {
+        waitingSince ??= performance.now()
+        // Who holds the lease has had it twice over, or others after him.
+        if (performance.now() - waitingSince > 2 * leaseMs) break
+        await sleep(pauseMs)
+        pauseMs = Math.min(PAUSE_MS_MAX, pauseMs * 1.5)
+      }
+    }
+    admit(room)
+    stats.bypassed += 1
+    return await this.#loadFound(key, id)
+  }
+
+  async #present(text: string, { state }: Claim, readers: number): Promise<Found<Value> | undefined> {
+    const { stats } = this.#options
+    const decoded = await this.#decode(text)
+    if (decoded.problem !== undefined) {
+      stats.mismatched += 1
+      return undefined
+    }
+    stats.hits += readers
+    if (state !== 'hit') stats.stale += readers
+    return { text, value: decoded.value, isCurrent: false }
+  }
+
+  async #claim(key: string, refused: string | undefined): Promise<Claim | undefined> {
+    const { store, definition, attendance, timeoutMs } = this.#options
+    try {
+      const asked = { leaseMs: definition.leaseMs, since: attendance.since, refused }
+      const claim = store.claim(`${definition.name}:${key}`, asked)
+      return claim instanceof Promise ? await within(timeoutMs, claim) : claim
+    } catch (error) {
+      attendance.failed(error)
+      return undefined
+    }
+  }
+
+  async #loadAndFill(key: string, id: Id, lease: string): Promise<Found<Value>> {
+    const { store, definition, stats } = this.#options
+    const path = `${definition.name}:${key}`
+    let found: Found<Value>
+    try {
+      found = await this.#loadFound(key, id)
+    } catch (error) {
+      await this.#tell((ms) => within(ms, store.release(path, lease)))
+      throw error
+    }
+    const isCurrent = await this.#tell((ms) => within(ms, store.fill(path, lease, found.text, this.#ttlMs(found.text))))
+    if (isCurrent === false) stats.fillsDropped += 1
+    return { ...found, isCurrent: isCurrent === true }
+  }
+
+  #refresh(key: string, id: Id, lease: string): void {
+    const { onRefreshFailed } = this.#options
+    this.#loadAndFill(key, id, lease).catch((error: unknown) => onRefreshFailed(error, key))
+  }
+
+  async #loadFound(key: string, id: Id): Promise<Found<Value>> {
+    const { load, codec, stats } = this.#options
+    stats.loads += 1
+    try {
+      const text = codec.encode(key, await load(id))
+      const decoded = await this.#decode(text)
+      if (decoded.problem !== undefined) return refuseValue(key, decoded.problem)
+      return { text, value: decoded.value, isCurrent: false }
+    } catch (error) {
+      stats.loadsFailed += 1
+      throw error
+    }
+  }
+
+  async #decode(text: string): Promise<Decoded<Value>> {
+    return await this.#options.codec.decode(text)
+  }
+
+  /** Tells the store something that the reader need not wait for to be right. */
+  async #tell<T>(say: (timeoutMs: number) => Promise<T>): Promise<T | undefined> {
+    try {
+      return await say(this.#options.timeoutMs)
+    } catch (error) {
+      this.#options.attendance.failed(error)
+      return undefined
+    }
+  }
+
+  #ttlMs(text: string): number {
+    const { ttlMs, negativeTtlMs, jitter } = this.#options.definition
+    const fullMs = isAbsent(text) ? negativeTtlMs : ttlMs
+    return Math.max(1, Math.round(fullMs * (1 - jitter * Math.random())))
+  }
+}
+
+function admit<Value>(room: Room<Value>): void {
+  room.members.push(...room.queue.splice(0))
+}

@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto'
+import { PostcommitError } from '../../protocol/errors.ts'
+import { evaluateOn, type IoredisLike, type NodeRedisLike } from '../../redis/evaluate.ts'
+import type { CacheStore, Claim } from '../cache-store.ts'
+import { CLAIM, FILL, INVALIDATE, PEEK, READ_BOARD, RELEASE, SWAP_BOARD } from './scripts.ts'
+
+/** What {@link redisStore} takes beside the client. */
+export interface RedisStoreOptions {
+  /** What the keys begin with, default `cache:`. Keys that contain `{…}` stay in the slot that this names. */
+  readonly prefix?: string
+}
+
+const PREFIX = /^[A-Za-z0-9_.:{}-]{0,64}$/
+
+/**
+ * Keeps a cache in Redis 7 or newer, one hash a key. Every step is one script over one key, by the server's clock, so
+ * it works in a cluster, and what a batch asks for at once goes to the server in one pipeline.
+ *
+ * @param client - a connected client of `redis` (node-redis, version 4 or newer) or `ioredis`; it stays the caller's
+ * to close
+ * @throws `POSTCOMMIT_INVALID_OPTIONS`.
+ * @example
+ * ```ts
+ * const cache = createCache({ store: redisStore(await createClient({ url }).connect()) })
+ * ```
+ */
+export function redisStore(
+  client: NodeRedisLike | IoredisLike,
+  { prefix = 'cache:' }: RedisStoreOptions = {},
+): CacheStore {
+  if (!PREFIX.test(prefix)) throw invalidOptions('prefix is not 0 to 64 of A-Z a-z 0-9 _ . : { } -')
+  // A server that does not know this script was started, or has taken over, since any process has looked at its board,
+  // and may be without what it had acknowledged. The script that finds the doubt settles it, or a second process could
+  // look in between and see none.
+  const evaluate = evaluateOn(client, (script, values) => (script === READ_BOARD ? ['1'] : values))
+  if (evaluate === undefined) throw invalidOptions('the client is neither of redis nor of ioredis')
+  const token = randomBytes(9).toString('base64url')
+  const board = `${prefix}{postcommit}:board`
+  const doubt = `${prefix}{postcommit}:doubt`
+  let leases = 0
+
+  return {
+    async claim(key, { leaseMs, since, refused }): Promise<Claim> {
+      leases += 1
+      const lease = `${token}${leases}`
+      const values = [String(leaseMs), lease, String(since), refused ?? '', refused === undefined ? '0' : '1']
+      const [state, text] = listOf(await evaluate(CLAIM, [prefix + key], values))
+      if (state === 'hit') return { state, text: String(text) }
+      const stale = text === null || text === undefined ? undefined : String(text)
+      return state === 'wait' ? { state, stale } : { state: 'load', lease, stale }
+    },
+    async fill(key, lease, text, ttlMs) {
+      return Number(await evaluate(FILL, [prefix + key], [lease, text, String(ttlMs)])) === 1
+    },
+    async release(key, lease) {
+      await evaluate(RELEASE, [prefix + key], [lease])
+    },
+    async invalidate(key, { staleMs, id }) {
+      await evaluate(INVALIDATE, [prefix + key], [String(staleMs), id])
+    },
+    async peek(key, since) {
+      const [text] = listOf(await evaluate(PEEK, [prefix + key], [String(since)]))
+      return text === undefined ? undefined : String(text)
+    },
+    async readBoard() {
+      const [now, doubtfulAt, text] = listOf(await evaluate(READ_BOARD, [board, doubt], ['0']))
+      const given = text === null || text === undefined ? undefined : String(text)
+      return { text: given, nowMs: Number(now), doubtfulAtMs: Number(doubtfulAt) }
+    },
+    async swapBoard(before, after) {
+      const values = [before ?? '', before === undefined ? '0' : '1', after]
+      return Number(await evaluate(SWAP_BOARD, [board], values)) === 1
+    },
+    onInterrupted: (listener) => listenTo(client, listener),
+    close: async () => undefined,
+  }
+}
+
+function listOf(reply: unknown): readonly unknown[] {
+  if (Array.isArray(reply)) return reply
+  throw invalidOptions('the client gave a reply that is none of its script')
+}
+
+/** Both clients say `reconnecting` when they have lost the server; the clients of a cluster do so for each node. */
+function listenTo(client: object, listener: () => void): () => void {
+  const { on, off } = client as {
+    readonly on?: (event: string, listener: () => void) => unknown
+    readonly off?: (event: string, listener: () => void) => unknown
+  }
+  const events = ['reconnecting', 'end', 'node-reconnecting', '-node']
+  for (const event of events) on?.call(client, event, listener)
+  return () => {
+    for (const event of events) off?.call(client, event, listener)
+  }
+}
+
+function invalidOptions(reason: string): PostcommitError<'POSTCOMMIT_INVALID_OPTIONS'> {
+  return new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', { function: 'redisStore', reason })
+}

@@ -1,0 +1,45 @@
+import fc from 'fast-check'
+import { type CacheStore, memoryStore } from 'postcommit/cache'
+import { expect, test } from 'vitest'
+import { type Act, playActs } from './concurrent-reads.ts'
+import { FAULTY_STORES } from './faulty-stores.ts'
+
+const process = fc.nat({ max: 1 })
+const acts = fc.array(
+  fc.oneof(
+    { weight: 3, arbitrary: process.map((process): Act => ({ do: 'read', process })) },
+    { weight: 1, arbitrary: process.map((process): Act => ({ do: 'write', process })) },
+  ),
+  { minLength: 2, maxLength: 10 },
+)
+const interleavings = (open: () => CacheStore) =>
+  fc.asyncProperty(fc.scheduler(), acts, fc.boolean(), (scheduler, played, isWarm) =>
+    playActs(scheduler, open(), played, isWarm),
+  )
+
+test('no read returns what was invalidated before it began, and an update costs a load', {
+  timeout: 120_000,
+}, async () => {
+  await fc.assert(interleavings(memoryStore), { numRuns: 500 })
+})
+
+const found = FAULTY_STORES.filter(({ promise }) =>
+  [
+    'a fill needs the newest lease',
+    'an invalidation ends the lease',
+    'a dropped fill is said to be dropped',
+    'an invalidation is done when it says so',
+  ].includes(promise),
+)
+
+test.each(found)(
+  'readers are shown something old by a store that breaks: $promise',
+  { timeout: 120_000 },
+  async ({ open }) => {
+    const result = await fc.check(
+      interleavings(() => open(() => performance.now())),
+      { numRuns: 2000, endOnFailure: true },
+    )
+    expect(result.failed).toBe(true)
+  },
+)
