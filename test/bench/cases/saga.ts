@@ -43,8 +43,8 @@ export const saga: Case = {
       return await run(branches, way, sagas)
     }
     const contenders = {
-      postcommit: () => carryOut(ours, bench.scale(6000, 1500)),
-      [DTM]: () => carryOut(theirs, bench.scale(2000, 500)),
+      postcommit: () => carryOut(ours, bench.scale(6000, 500)),
+      [DTM]: () => carryOut(theirs, bench.scale(2000, 200)),
     }
     for (const warmUp of Object.values(contenders)) await warmUp()
     const samples = await alternate(contenders, bench.scale(bench.rounds + 2, bench.rounds), (name, rate) =>

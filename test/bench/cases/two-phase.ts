@@ -95,8 +95,8 @@ async function setUp(bench: Bench): Promise<Rig> {
 }
 
 async function measureRate(bench: Bench, rig: Rig): Promise<readonly Measurement[]> {
-  const messages = bench.scale(10_000, 2000)
-  const theirs = bench.scale(4000, 800)
+  const messages = bench.scale(10_000, 1000)
+  const theirs = bench.scale(4000, 400)
   const contenders = {
     [BARE]: async () => {
       const startedAt = performance.now()
@@ -156,7 +156,7 @@ async function deliver({ branches }: Rig, { announcer, store, truncate, count }:
 }
 
 async function measureLatency(bench: Bench, rig: Rig): Promise<readonly Measurement[]> {
-  const ms = bench.scale(6000, 1000)
+  const ms = bench.scale(6000, 800)
   const added: Record<'postcommit' | typeof DTM, number[]> = { postcommit: [], [DTM]: [] }
   const p50 = async (announcer: Announcer) => {
     await quiet()
