@@ -12,6 +12,7 @@ import { isRedisStore, type RedisStore } from './redis/redis-store.ts'
 import {
   CLOSED,
   COMMIT,
+  orInProgress,
   preparedRow,
   settleByRow,
   settlePreparedMessage,
@@ -99,7 +100,7 @@ export async function queryPrepared(
     const database = openBarrierDatabase(db, 'queryPrepared')
     // A snapshot from before the other transaction's end would not show what it has left.
     const options = { waitMs, isolationLevel: 'read committed' } as const
-    return await database.transaction((_, rows) => settleByRow(rows, parsed), options)
+    return await orInProgress(database.transaction((_, rows) => settleByRow(rows, parsed), options))
   }
   if (xid !== undefined && !XID.test(xid)) throw invalidOption('queryPrepared', 'xid is not one of PostgreSQL')
   return await settlePreparedMessage(openDatabase(db, 'queryPrepared').run, parsed, { hint: xid, waitMs })

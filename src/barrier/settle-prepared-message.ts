@@ -1,11 +1,11 @@
 import { PostcommitError } from '../protocol/errors.ts'
 import type { Gid } from '../protocol/gid.ts'
 import { Verdict } from '../protocol/verdict.ts'
-import type { Run } from '../store/database.ts'
+import type { Rows, Run } from '../store/database.ts'
 import { sqlState } from '../store/database-error.ts'
-import { selectCommitStatus } from '../store/select-commit-status.ts'
 import type { BarrierRows, RowKey } from './barrier-rows.ts'
 import { postgresRows } from './postgres-rows.ts'
+import { selectCommitAndDecision } from './select-commit-and-decision.ts'
 
 /** Where the row is: the same that `outbox.commit()` claims a gid with, so that there is one decision for a gid. */
 export const preparedRow = (gid: Gid): RowKey => ({ gid, branch: '', id: '' })
@@ -24,12 +24,21 @@ export const WAIT_MS = 200
  * It must insert. A look sees nothing of a transaction under way and would call it given up; the insert waits for it, as
  * long as `rows` do. Then the read is a statement of its own: the snapshot of the insert may be older than the row.
  *
- * @throws what the database throws if it cannot be asked; that decides nothing.
+ * @throws `POSTCOMMIT_BRANCH_IN_PROGRESS`, for {@link orInProgress}, and what the database throws if it cannot be asked;
+ * that decides nothing.
  */
 export async function settleByRow(rows: BarrierRows, gid: Gid): Promise<Verdict> {
+  const added = await rows.add(preparedRow(gid), [COMMIT], { reason: CLOSED, digest: undefined })
+  return added.has(COMMIT) ? Verdict.Aborted : await readVerdict(rows, gid)
+}
+
+/**
+ * Somebody else at the row is an answer. Said outside of the transaction that asked: a deadlock has ended that, and it
+ * must not be committed as if it went on.
+ */
+export async function orInProgress(verdict: Promise<Verdict>): Promise<Verdict> {
   try {
-    const added = await rows.add(preparedRow(gid), [COMMIT], { reason: CLOSED, digest: undefined })
-    return added.has(COMMIT) ? Verdict.Aborted : await readVerdict(rows, gid)
+    return await verdict
   } catch (error) {
     if (error instanceof PostcommitError && error.code === 'POSTCOMMIT_BRANCH_IN_PROGRESS') return Verdict.InProgress
     throw error
@@ -49,14 +58,13 @@ export async function settlePreparedMessage(
   gid: Gid,
   { hint, waitMs }: { readonly hint: string | undefined; readonly waitMs: number },
 ): Promise<Verdict> {
-  const rows = postgresRows(run, waitMs)
-  const status = hint !== undefined && XID.test(hint) ? await commitStatus(run, hint) : undefined
-  if (status === 'in progress') return Verdict.InProgress
-  if (status === 'committed') {
-    const decided = await readVerdict(rows, gid)
+  const seen = hint !== undefined && XID.test(hint) ? await lookUp(run, gid, hint) : undefined
+  if (seen?.['status'] === 'in progress') return Verdict.InProgress
+  if (seen?.['status'] === 'committed') {
+    const decided = verdictOf(seen['reason'])
     if (decided !== Verdict.InProgress) return decided
   }
-  return await settleByRow(rows, gid)
+  return await orInProgress(settleByRow(postgresRows(run, waitMs), gid))
 }
 
 /** What can be an xid. */
@@ -67,7 +75,7 @@ async function readVerdict(rows: BarrierRows, gid: Gid): Promise<Verdict> {
 }
 
 /** What the writer of the row says about the message; without a row, nothing. */
-export function verdictOf(reason: string | undefined): Verdict {
+export function verdictOf(reason: unknown): Verdict {
   switch (reason) {
     case COMMIT:
       return Verdict.Committed
@@ -78,10 +86,9 @@ export function verdictOf(reason: string | undefined): Verdict {
   }
 }
 
-async function commitStatus(run: Run, xid: string): Promise<unknown> {
+async function lookUp(run: Run, gid: Gid, xid: string): Promise<Rows[number] | undefined> {
   try {
-    const [row] = await run(selectCommitStatus(xid))
-    return row?.['status']
+    return (await run(selectCommitAndDecision(gid, xid)))[0]
   } catch (error) {
     // An xid that was never given out, or no number that can be one: the hint is of no use.
     if (sqlState(error)?.startsWith('22') === true) return undefined
