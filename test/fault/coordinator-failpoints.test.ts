@@ -77,12 +77,12 @@ async function killAt(label: string, pass: number): Promise<void> {
 select split_part(t.gid, '-', 1) as kind, t.status, e.branch, e.op, count(*)::int as n
 from postcommit.global_transaction t left join effect e using (gid) group by 1, 2, 3, 4 order by 1, 2, 3, 4`)
   expect(rows.map(({ kind, status, branch, op, n }) => [kind, status, branch, op, n])).toEqual([
-    ['announced', 'succeed', '01', 'action', OF_EACH],
+    ['announced', 'succeed', '1', 'action', OF_EACH],
     ['failing', 'failed', 'order', 'action', OF_EACH],
     ['failing', 'failed', 'order', 'compensate', OF_EACH],
     ['failing', 'failed', 'pay', 'compensate', OF_EACH],
     ['lost', 'failed', null, null, OF_EACH],
-    ['message', 'succeed', '01', 'action', OF_EACH],
+    ['message', 'succeed', '1', 'action', OF_EACH],
     ['saga', 'succeed', 'order', 'action', OF_EACH],
     ['saga', 'succeed', 'pay', 'action', OF_EACH],
   ])

@@ -16,7 +16,7 @@ const branchName = z
   .regex(/^[A-Za-z0-9_.-]{1,128}$/)
   .describe('Names it within the transaction.')
 
-export const topicName = z.string().regex(/^[A-Za-z0-9_.-]{1,128}$/)
+const topicName = z.string().regex(/^[A-Za-z0-9_.-]{1,128}$/)
 
 const Target = z
   .union([
