@@ -43,11 +43,11 @@ export const saga: Case = {
       return await run(branches, way, sagas)
     }
     const contenders = {
-      postcommit: () => carryOut(ours, bench.scale(6000, 500)),
-      [DTM]: () => carryOut(theirs, bench.scale(2000, 200)),
+      postcommit: () => carryOut(ours, bench.scale(3000, 500)),
+      [DTM]: () => carryOut(theirs, bench.scale(1000, 200)),
     }
     for (const warmUp of Object.values(contenders)) await warmUp()
-    const samples = await alternate(contenders, bench.scale(bench.rounds + 2, bench.rounds), (name, rate) =>
+    const samples = await alternate(contenders, bench.rounds, (name, rate) =>
       bench.progress(`${name} ${Math.round(rate)}/s`),
     )
     return [

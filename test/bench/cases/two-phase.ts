@@ -95,8 +95,8 @@ async function setUp(bench: Bench): Promise<Rig> {
 }
 
 async function measureRate(bench: Bench, rig: Rig): Promise<readonly Measurement[]> {
-  const messages = bench.scale(10_000, 1000)
-  const theirs = bench.scale(4000, 400)
+  const messages = bench.scale(5000, 1000)
+  const theirs = bench.scale(2000, 400)
   const contenders = {
     [BARE]: async () => {
       const startedAt = performance.now()
@@ -107,7 +107,7 @@ async function measureRate(bench: Bench, rig: Rig): Promise<readonly Measurement
     [DTM]: () => deliver(rig, { ...THEIRS, announcer: rig.dtm, store: rig.dtmStore }, theirs),
   }
   for (const warmUp of Object.values(contenders)) await warmUp()
-  const samples = await alternate(contenders, bench.scale(bench.rounds + 2, bench.rounds), (name, rate) =>
+  const samples = await alternate(contenders, bench.rounds, (name, rate) =>
     bench.progress(`${name} ${Math.round(rate)}/s`),
   )
   return [
@@ -156,7 +156,7 @@ async function deliver({ branches }: Rig, { announcer, store, truncate, count }:
 }
 
 async function measureLatency(bench: Bench, rig: Rig): Promise<readonly Measurement[]> {
-  const ms = bench.scale(6000, 800)
+  const ms = bench.scale(3000, 800)
   const added: Record<'postcommit' | typeof DTM, number[]> = { postcommit: [], [DTM]: [] }
   const p50 = async (announcer: Announcer) => {
     await quiet()
