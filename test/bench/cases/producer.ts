@@ -78,7 +78,7 @@ async function measureAt(
     await run(bench.scale(1000, 150))
   }
   const samples = await alternate(
-    Object.fromEntries(contenders.map(([name, run]) => [name, () => run(bench.scale(700, 250))])),
+    Object.fromEntries(contenders.map(([name, run]) => [name, () => run(bench.scale(700, 230))])),
     bench.rounds + 2,
     (name, value) => bench.progress(`${name}, ${connections} connections: ${Math.round(value)}/s`),
   )

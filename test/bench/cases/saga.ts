@@ -43,8 +43,8 @@ export const saga: Case = {
       return await run(branches, way, sagas)
     }
     const contenders = {
-      postcommit: () => carryOut(ours, bench.scale(3000, 500)),
-      [DTM]: () => carryOut(theirs, bench.scale(1000, 200)),
+      postcommit: () => carryOut(ours, bench.scale(3000, 300)),
+      [DTM]: () => carryOut(theirs, bench.scale(1000, 120)),
     }
     for (const warmUp of Object.values(contenders)) await warmUp()
     const samples = await alternate(contenders, bench.rounds, (name, rate) =>

@@ -100,8 +100,8 @@ async function setUp(bench: Bench): Promise<Rig> {
 }
 
 async function measureRate(bench: Bench, rig: Rig): Promise<readonly Measurement[]> {
-  const messages = bench.scale(5000, 1000)
-  const theirs = bench.scale(2000, 400)
+  const messages = bench.scale(5000, 800)
+  const theirs = bench.scale(2000, 320)
   const contenders = {
     [BARE]: async () => {
       const startedAt = performance.now()
@@ -161,7 +161,7 @@ async function deliver({ branches }: Rig, { announcer, store, truncate, count }:
 }
 
 async function measureLatency(bench: Bench, rig: Rig): Promise<readonly Measurement[]> {
-  const ms = bench.scale(3000, 800)
+  const ms = bench.scale(3000, 600)
   const added: Record<'postcommit' | typeof DTM, number[]> = { postcommit: [], [DTM]: [] }
   const p50 = async (announcer: Announcer) => {
     await quiet()
