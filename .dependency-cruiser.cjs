@@ -138,6 +138,6 @@ module.exports = {
     tsConfig: { fileName: 'tsconfig.base.json' },
     enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['types', 'import', 'default'] },
     doNotFollow: { path: ['node_modules', '^dist/', '^relay/dist/'] },
-    exclude: { path: ['^relay/dist/'] },
+    exclude: { path: ['^relay/dist/', '^(examples|test)/.*/dist/'] },
   },
 }
