@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { PostcommitError } from 'postcommit/protocol'
 import { type MariadbBinary, systemTables } from './mariadb-binary.ts'
 
@@ -21,6 +21,9 @@ export function mariadbArgs({ base, share }: MariadbBinary, dataDir: string): re
     `--basedir=${base}`,
     `--lc-messages-dir=${share}`,
     `--datadir=${dataDir}`,
+    // Its own: a server that starts removes every temporary table that it finds, also those of one that is at work.
+    // Named from the data, where it goes to: a colon in an absolute path would separate two of them.
+    `--tmpdir=../${basename(temporaryFolder(dataDir))}`,
     '--innodb-log-file-size=16M',
     '--innodb-buffer-pool-size=64M',
   ]
@@ -36,7 +39,7 @@ export function mariadbArgs({ base, share }: MariadbBinary, dataDir: string): re
 export async function createData(binary: MariadbBinary, dataDir: string, database: string): Promise<void> {
   const unfinished = `${dataDir}.new`
   rmSync(unfinished, { recursive: true, force: true })
-  mkdirSync(unfinished, { recursive: true, mode: 0o700 })
+  for (const folder of [unfinished, temporaryFolder(unfinished)]) mkdirSync(folder, { recursive: true, mode: 0o700 })
   const password = randomBytes(18).toString('base64url')
   writeFileSync(passwordFile(dataDir), `${password}\n`, { mode: 0o600 })
   const account = `${MARIADB_USER}@127.0.0.1`
@@ -54,6 +57,7 @@ export async function createData(binary: MariadbBinary, dataDir: string, databas
     `create database ${database} character set utf8mb4 collate utf8mb4_bin;`,
   ]
   const failure = await bootstrap(binary, unfinished, statements.join('\n'))
+  rmSync(temporaryFolder(unfinished), { recursive: true, force: true })
   if (failure !== undefined) {
     rmSync(unfinished, { recursive: true, force: true })
     throw new PostcommitError('POSTCOMMIT_SERVER_START_FAILED', {
@@ -96,6 +100,11 @@ export function errorLines(output: string): string {
     .filter((line) => /\[ERROR\]|^ERROR/.test(line))
     .map((line) => line.replace(/^.*\[ERROR\] /, ''))
     .join('; ')
+}
+
+/** Where its temporary tables are, beside the data. */
+export function temporaryFolder(dataDir: string): string {
+  return `${dataDir}.tmp`
 }
 
 function passwordFile(dataDir: string): string {

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { launchOnPort } from './launch-on-port.ts'
 import { mariadbFor } from './mariadb-binary.ts'
-import { createData, errorLines, MARIADB_USER, mariadbArgs, readPassword } from './mariadb-data.ts'
+import { createData, errorLines, MARIADB_USER, mariadbArgs, readPassword, temporaryFolder } from './mariadb-data.ts'
 import { lockedServer, type ServerLifecycle } from './server-lifecycle.ts'
 
 /** What {@link startMariadb} accepts. */
@@ -60,6 +60,7 @@ export async function startMariadb(options: MariadbOptions): Promise<MariadbServ
     stopGraceMs: STOP_GRACE_MS,
     launch: async (started) => {
       if (!existsSync(dataDir)) await createData(binary, dataDir, DATABASE)
+      mkdirSync(temporaryFolder(dataDir), { recursive: true, mode: 0o700 })
       const command = (candidate: number) => ({
         file: binary.path,
         args: [

@@ -18,7 +18,7 @@ async function query(url: string, statement: string): Promise<RowDataPacket[]> {
 }
 
 test('keeps its data when it is killed, stopped and started anew', async () => {
-  const dataDir = join(await privateFolder('mariadb'), "it's a folder (1)", 'mariadb')
+  const dataDir = join(await privateFolder('mariadb'), "it's a folder: (1)", 'mariadb')
   const server = await startMariadb({ dataDir })
   await query(server.url, 'create table kept (id int primary key)')
   await query(server.url, 'insert into kept values (7)')
@@ -51,6 +51,15 @@ test('has one account, with a password, and syncs its commits', async () => {
     open.password = ''
     await expect(query(open.href, 'select 1')).rejects.toMatchObject({ errno: 1045 })
   }
+})
+
+test('a server that starts leaves the temporary tables of others alone', async () => {
+  await using server = await privateMariadb()
+  const connection = await createConnection(server.url)
+  await connection.query('create temporary table held (id int) engine = aria')
+  await using _another = await privateMariadb()
+  await connection.query('drop table held')
+  connection.destroy()
 })
 
 test('paused it answers nothing, resumed it answers what was asked', async () => {
