@@ -30,7 +30,8 @@ const subscription = await subscribe({
   backOff: { baseMs: 100, capMs: 1000 },
   async handle(delivery) {
     const { orderId, customer } = delivery.payload
-    arrivals.note(delivery.id, orderId)
+    const { id: messageId, attempt, sequence } = delivery
+    arrivals.note({ messageId, orderId, attempt, sequence })
     if (customer === FAILING) throw new Error(`the mailbox of ${customer} is full`)
     return await inbox.once(delivery, (tx) =>
       tx.query('insert into mails (order_id, customer) values ($1, $2)', [orderId, customer]),

@@ -17,7 +17,7 @@ const deduct = handler({
   schema: Deduction,
   async handle(delivery) {
     const { orderId, sku, quantity } = delivery.payload
-    arrivals.note(delivery.id, orderId)
+    arrivals.note({ messageId: delivery.id, orderId })
     if (sku === FAILING) throw new Error(`shelf ${sku} is being repaired`)
     return await inbox.once(delivery, async (tx) => {
       await tx.query(

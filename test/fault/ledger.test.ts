@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
-import { openArrivals } from '../../examples/shop/arrivals.ts'
+import { openArrivals, sortRepetitions } from '../../examples/shop/arrivals.ts'
 import { type Books, discrepancies, readLedger } from '../../examples/shop/ledger.ts'
 import { TABLES } from '../../examples/shop/schema.ts'
 import { database } from '../support/database.ts'
@@ -33,7 +33,7 @@ async function tell({ orders, arrived, effects }: Story, confirmed = orders) {
     await db.pool.query(`insert into mails values ($1, 'customer')`, [id])
   }
   const arrivals = join(await privateFolder('ledger'), 'arrivals.jsonl')
-  for (const id of arrived) openArrivals(arrivals).note(`${id}:1`, id)
+  for (const id of arrived) openArrivals(arrivals).note({ messageId: `${id}:1`, orderId: id })
   const end = { pool: db.pool, arrivals }
   const books: Books = { orders: db.pool, stock: end, mail: end }
   const ledger = await readLedger(books, confirmed)
@@ -50,6 +50,12 @@ test('counts repeated arrivals, which are allowed, at any later time', async () 
   const { ledger, found } = await tell({ ...SOUND, arrived: ['a', 'a', 'b', 'a', 'c'] })
   expect(found).toEqual([])
   expect(ledger.stock.rawDuplicates).toBe(2)
+})
+
+test('says what brought a message of a stream again', () => {
+  const of = (messageId: string, sequence: number, attempt = 1) => ({ messageId, orderId: 'a', sequence, attempt })
+  const arrivals = [of('a', 1), of('b', 2), of('a', 1, 2), of('a', 1), of('b', 3), of('b', 3), of('b', 3, 2)]
+  expect(sortRepetitions(arrivals)).toEqual({ retried: 2, redelivered: 2, republished: 1 })
 })
 
 test.each<[string, Partial<Story>, string[]]>([

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { readArrivals, sortRepetitions } from '../../examples/shop/arrivals.ts'
 import { type Account, discrepancies, readLedger } from '../../examples/shop/ledger.ts'
 import { startLoad } from '../../examples/shop/load.ts'
 import { untilQuiet } from '../../examples/shop/observe.ts'
@@ -59,6 +60,8 @@ async function soak(stage: Stage): Promise<boolean> {
   console.log(`orders           ${orders}`)
   console.log(`effects          ${both(({ effects }) => effects)}`)
   console.log(`raw duplicates   ${both(({ rawDuplicates }) => rawDuplicates)}`)
+  const { retried, redelivered, republished } = sortRepetitions(readArrivals(stage.books.mail?.arrivals ?? ''))
+  console.log(`  by NATS        tried again ${retried}, delivered again ${redelivered}, published again ${republished}`)
   console.log(`lost             ${both(({ lost }) => lost.length)}, forgotten ${ledger.forgotten.length}`)
   console.log(`phantom          ${both(({ phantom }) => phantom.length)}`)
   console.log(`more than once   ${both(({ repeated }) => repeated.length)}`)
