@@ -55,6 +55,14 @@ const cases: [Partial<ShownTransaction>, string][] = [
     { status: 'prepared', inDoubt: true, asked: 4, lastError: 'unknown' },
     'In doubt: orders/back-query was asked 4 times and has decided nothing (unknown). If it never will: postcommit transaction resolve g',
   ],
+  [
+    { status: 'prepared', inDoubt: true, unreachableSince: createdAt, lastError: 'unreachable: ECONNREFUSED' },
+    'In doubt: nobody has answered at orders/back-query since 1970-01-01T00:00:00.000Z (ECONNREFUSED); it is asked as soon as somebody does. If it never will: postcommit transaction resolve g',
+  ],
+  [
+    { status: 'prepared', inDoubt: true },
+    'In doubt: its time has come, and orders/back-query is asked next. If it never will: postcommit transaction resolve g',
+  ],
   [{ status: 'submitted' }, 'Going forward.'],
   [
     { status: 'submitted', branches: [branch] },

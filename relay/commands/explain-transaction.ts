@@ -3,18 +3,12 @@ import { formatDuration } from './duration.ts'
 
 /** Where a transaction stands and, if it has not ended, what it waits for: one sentence for a person. */
 export function explainTransaction(story: ShownTransaction): string {
-  const { gid, status, inDoubt, asked, reason, pausedReason, backQuery, lastError, branches, createdAt, finishedAt } =
-    story
+  const { status, reason, pausedReason, branches, createdAt, finishedAt } = story
   const tookMs = finishedAt === null ? 0 : finishedAt.getTime() - createdAt.getTime()
   if (pausedReason !== null && finishedAt === null) return `Paused by a person: ${pausedReason}`
   switch (status) {
-    case 'prepared': {
-      if (backQuery === null) return 'Not decided: its initiator has neither submitted it nor given it up.'
-      if (!inDoubt)
-        return `Not decided: nobody has submitted it or given it up; ${backQuery.target} is asked when its time comes.`
-      const last = lastError === null ? '' : ` (${lastError})`
-      return `In doubt: ${backQuery.target} was asked ${asked} times and has decided nothing${last}. If it never will: postcommit transaction resolve ${gid}`
-    }
+    case 'prepared':
+      return explainUndecided(story)
     case 'submitted':
     case 'aborting': {
       const doing = status === 'submitted' ? 'Going forward' : `Being undone${because(reason)}`
@@ -28,6 +22,20 @@ export function explainTransaction(story: ShownTransaction): string {
     case 'failed':
       return `Given up${because(reason)}, ${formatDuration(tookMs)} after it was handed in; what had taken effect was undone, unless a person ended it.`
   }
+}
+
+function explainUndecided(story: ShownTransaction): string {
+  const { gid, inDoubt, asked, unreachableSince, backQuery, lastError } = story
+  if (backQuery === null) return 'Not decided: its initiator has neither submitted it nor given it up.'
+  const { target } = backQuery
+  if (!inDoubt) return `Not decided: nobody has submitted it or given it up; ${target} is asked when its time comes.`
+  const ifNever = `If it never will: postcommit transaction resolve ${gid}`
+  if (unreachableSince !== null) {
+    const why = because(lastError?.replace(/^unreachable: /, '') ?? null)
+    return `In doubt: nobody has answered at ${target} since ${unreachableSince.toISOString()}${why}; it is asked as soon as somebody does. ${ifNever}`
+  }
+  if (asked === 0) return `In doubt: its time has come, and ${target} is asked next${because(lastError)}. ${ifNever}`
+  return `In doubt: ${target} was asked ${asked} times and has decided nothing${because(lastError)}. ${ifNever}`
 }
 
 function because(reason: string | null): string {

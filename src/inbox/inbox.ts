@@ -63,7 +63,9 @@ export interface Inbox<Tx> {
    *
    * A message that comes again after its note is gone takes effect again. The safe age is the longest time between
    * two deliveries of one message: at least the relay's `retentionMs` (what it publishes again when the broker has
-   * lost messages) plus the longest retry, which includes the days a dead letter waits for its requeue.
+   * lost messages), and, for messages of a stream, as long as the stream keeps them (a nats-server that is killed at
+   * the wrong moment forgets how far a consumer was, and delivers all of it again), plus the longest retry, which
+   * includes the days a dead letter waits for its requeue.
    *
    * @throws `POSTCOMMIT_INVALID_OPTIONS` unless `olderThanMs` is a positive integer.
    */

@@ -1,3 +1,5 @@
+import { truncateSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectV2 } from 'nats'
 import { createInbox } from 'postcommit'
@@ -165,5 +167,68 @@ describe.each(['@nats-io/transport-node 3', 'nats 2'])('a nats-server that is ki
     server.resume()
     await publishAll(broker, `${stream.prefix}.a`, 5)
     await eventually(() => expect(seen).toHaveLength(5), { timeoutMs: 10_000 })
+  })
+})
+
+/**
+ * A kill that meets nats-server between emptying the file of a consumer's progress and writing it leaves it empty, of which
+ * the server says nothing: it begins with the first message of the stream again.
+ */
+describe('a nats-server that was killed while it wrote how far a consumer is', () => {
+  test('delivers everything again: what this process settled it acknowledges unseen, the rest the inbox knows', async () => {
+    await using server = await privateNats()
+    await using broker = await nats(server.url)
+    const stream = await broker.freshStream('faults')
+    const attempts: string[] = []
+    const open = () =>
+      subscribe<{ number: number }>({
+        connection: broker.connection,
+        stream: stream.name,
+        durable: 'service',
+        ackWaitMs: 1500,
+        onError: () => undefined,
+        handle: (delivery) => {
+          attempts.push(delivery.gid)
+          return inbox.once(delivery, (tx) =>
+            tx.query('insert into effect (gid, key, number) values ($1, $2, $3)', [
+              delivery.gid,
+              delivery.key,
+              delivery.payload.number,
+            ]),
+          )
+        },
+      })
+    const inbox = createInbox({ db: db.pool, consumer: 'service' })
+    const isThrough = () =>
+      eventually(
+        async () => {
+          const { num_ack_pending, num_pending } = await stream.manager.consumers.info(stream.name, 'service')
+          expect({ num_ack_pending, num_pending }).toEqual({ num_ack_pending: 0, num_pending: 0 })
+        },
+        { timeoutMs: 15_000 },
+      )
+    const forget = async () => {
+      await server.kill()
+      truncateSync(join(server.storeDir, 'jetstream', '$G', 'streams', stream.name, 'obs', 'service', 'o.dat'))
+      await server.start()
+      await publishAll(broker, `${stream.prefix}.a`, total + 1)
+      total += 1
+      await countEffects(total)
+      await isThrough()
+    }
+    let total = 100
+    {
+      await using _ = await open()
+      await publishAll(broker, `${stream.prefix}.a`, total)
+      await countEffects(total)
+      await isThrough()
+      await forget()
+      expect(attempts).toHaveLength(101)
+    }
+    await using successor = await open()
+    await forget()
+    expect(attempts).toHaveLength(203)
+    expect(successor.stats).toMatchObject({ handled: 102, duplicates: 101 })
+    await expectOnceAndInOrder(102)
   })
 })
