@@ -11,6 +11,7 @@ const alias = [
   { find: /^postcommit\/nats$/, replacement: source('src/nats/index.ts') },
   { find: /^postcommit\/barrier$/, replacement: source('src/barrier/index.ts') },
   { find: /^postcommit\/cache$/, replacement: source('src/cache/index.ts') },
+  { find: /^postcommit\/redis-outbox$/, replacement: source('src/redis-outbox/index.ts') },
   { find: /^@postcommit\/relay$/, replacement: source('relay/index.ts') },
   { find: /^@postcommit\/relay\/dev$/, replacement: source('relay/dev/index.ts') },
 ]

@@ -16,6 +16,7 @@ const ENTRIES = [
   { report: 'postcommit-nats', types: 'dist/nats/index.d.ts', folder: '.' },
   { report: 'postcommit-barrier', types: 'dist/barrier/index.d.ts', folder: '.' },
   { report: 'postcommit-cache', types: 'dist/cache/index.d.ts', folder: '.' },
+  { report: 'postcommit-redis-outbox', types: 'dist/redis-outbox/index.d.ts', folder: '.' },
   { report: 'postcommit-transactions', types: 'dist/transactions/index.d.ts', folder: '.' },
   { report: 'relay', types: 'relay/dist/index.d.ts', folder: 'relay' },
   { report: 'relay-dev', types: 'relay/dist/dev/index.d.ts', folder: 'relay' },

@@ -11,6 +11,7 @@ const OUTPUTS = [
   'dist/nats/index.js',
   'dist/barrier/index.js',
   'dist/cache/index.js',
+  'dist/redis-outbox/index.js',
   'relay/dist/index.js',
   'relay/dist/dev/index.js',
 ]

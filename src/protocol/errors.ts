@@ -1,6 +1,7 @@
 import { API_ERRORS } from './api-errors.ts'
 import { CACHE_ERRORS } from './cache-errors.ts'
 import { fillTemplate } from './fill-template.ts'
+import { REDIS_OUTBOX_ERRORS } from './redis-outbox-errors.ts'
 
 /**
  * Every error this project throws on purpose, in one table: a stable code, what was wrong, what to do.
@@ -314,6 +315,7 @@ export const ERRORS = {
   },
   ...API_ERRORS,
   ...CACHE_ERRORS,
+  ...REDIS_OUTBOX_ERRORS,
 } as const satisfies Record<string, { message: string; action: string; retryable: boolean }>
 
 /** A code of the table {@link ERRORS}. */

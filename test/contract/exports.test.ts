@@ -49,6 +49,7 @@ const NAMES = {
     'valuesNamed',
     'watchTable',
   ],
+  'postcommit/redis-outbox': ['entryStream', 'redisOutbox'],
   '@postcommit/relay': ['Refuse', 'createMetrics', 'createRelay'],
   '@postcommit/relay/dev': [
     'findMariadb',
