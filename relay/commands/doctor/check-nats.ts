@@ -5,6 +5,7 @@ import type { RelayConfig } from '../../config/schema.ts'
 import { natsConnection } from '../relay-options.ts'
 import { reasonOf } from '../sources.ts'
 import { type Check, checksAbout } from './check.ts'
+import { checkSubjects } from './check-subjects.ts'
 
 const CONNECT_TIMEOUT_MS = 3000
 const { ok, warn, fail } = checksAbout('nats')
@@ -32,7 +33,11 @@ export async function checkNats(
     ]
   }
   try {
-    return [...checkServer(connection), ...(await checkJetStream(connection, config, topics))]
+    return [
+      ...checkServer(connection),
+      ...(await checkJetStream(connection, config, topics)),
+      ...(await checkSubjects(connection, config.coordinator.checkSubjects)),
+    ]
   } finally {
     await connection.close()
   }

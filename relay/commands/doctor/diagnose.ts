@@ -3,7 +3,9 @@ import type { RelayConfig } from '../../config/schema.ts'
 import { selectWaitingTopics } from '../../store/select-waiting-topics.ts'
 import { openSource, reasonOf } from '../sources.ts'
 import { type Check, checksAbout } from './check.ts'
+import { checkCoordinator } from './check-coordinator.ts'
 import { checkDestinations } from './check-destinations.ts'
+import { checkListeners } from './check-listeners.ts'
 import { checkLog } from './check-log.ts'
 import { checkNats } from './check-nats.ts'
 import { checkPostgres } from './check-postgres.ts'
@@ -27,6 +29,7 @@ export async function diagnose(config: RelayConfig, cwd: string): Promise<Diagno
       ...sources.flatMap((source) => source.checks),
       ...(await checkNats(config, cwd, [...new Set(topics)])),
       ...(await checkDestinations(config)),
+      ...(await checkListeners(config)),
     ],
     reachable: sources.every(({ reachable }) => reachable),
   }
@@ -54,7 +57,11 @@ async function checkSource(source: string, url: string, config: RelayConfig): Pr
       if (!served) return { reachable: true, checks, topics: [] }
       return {
         reachable: true,
-        checks: [...checks, ...(await checkLog(source, pool, config))],
+        checks: [
+          ...checks,
+          ...(await checkLog(source, pool, config)),
+          ...(config.coordinator.database === source ? await checkCoordinator(pool, config) : []),
+        ],
         topics: await selectWaitingTopics(pool),
       }
     } finally {
