@@ -11,11 +11,12 @@ const ANSWER_TIMEOUT_MS = 3000
 export async function checkListeners({ api, dtm, coordinator }: RelayConfig): Promise<readonly Check[]> {
   // Without it neither is served.
   if (coordinator.database === undefined) return []
-  const checks = [
-    ...(api.enabled ? [checkApiExposure(api), checkPort('api', api, '/v1/openapi.json', 'postcommit relay')] : []),
-    ...(dtm.enabled ? [checkDtmExposure(dtm), checkPort('dtm', dtm, '/api/dtmsvr/version', '"version"')] : []),
+  return [
+    ...(api.enabled
+      ? [checkApiExposure(api), await checkPort('api', api, '/v1/openapi.json', 'postcommit relay')]
+      : []),
+    ...(dtm.enabled ? [checkDtmExposure(dtm), await checkPort('dtm', dtm, '/api/dtmsvr/version', '"version"')] : []),
   ]
-  return await Promise.all(checks)
 }
 
 function checkApiExposure({ host, auth }: RelayConfig['api']): Check {
