@@ -4,6 +4,7 @@ import type { BranchAnswer, BranchCall } from '../destinations/branch-call.ts'
 import { readBranchAnswer, readLenientAnswer } from '../engine/branch-answer.ts'
 import { errorText } from '../engine/error-text.ts'
 import { readJsonRpcAnswer } from '../engine/json-rpc-answer.ts'
+import type { CallOutcome } from '../engine/transaction/record-outcome.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { dialectOf, dtmRefusal } from './dtm-words.ts'
 import type { Lanes } from './lanes.ts'
@@ -41,10 +42,7 @@ export class BranchCaller {
     const startedAt = performance.now()
     const answer = await this.#make(started).catch(failed)
     if (this.#aborter.signal.aborted) return undefined
-    const ended = {
-      ...inItsWords(started, answer, endedOf(started, answer)),
-      durationMs: performance.now() - startedAt,
-    }
+    const ended = endedOf(started, answer, performance.now() - startedAt)
     this.#count(started, ended)
     return ended
   }
@@ -69,7 +67,7 @@ export class BranchCaller {
       target: route.kind === 'url' ? route.url.href : route.target,
       key: own.key ?? row.key ?? undefined,
       content: operation.payload ?? operation.body ?? undefined,
-      headers: { ...ofAll.headers, ...own.headers },
+      headers: ofAll.headers === undefined ? (own.headers ?? {}) : { ...ofAll.headers, ...own.headers },
       attempt: op.attempts + 1,
       timeoutMs: limitMs,
     }
@@ -85,22 +83,29 @@ export class BranchCaller {
   }
 }
 
-function endedOf({ row, route }: StartedCall, answer: BranchAnswer): Omit<EndedCall, 'durationMs'> {
+function endedOf(started: StartedCall, answer: BranchAnswer, durationMs: number): EndedCall {
   switch (answer.kind) {
     case 'answered': {
+      const { row, route } = started
       const { status, body, retryAfterMs } = answer
       const facts = { status, retryAfterMs, text: () => body?.toString('utf8') ?? '' }
       const { outcome, result } = readerOf(row, route)(facts)
-      const kept = outcome.kind === 'done' && row.mode !== 'msg' && body !== undefined && body.length > 0
-      return { outcome, isAway: result === 'away', status, ...(kept && { result: body }) }
+      const isKept = outcome.kind === 'done' && row.mode !== 'msg' && body !== undefined && body.length > 0
+      return {
+        outcome: inItsWords(started, answer, outcome),
+        isAway: result === 'away',
+        status,
+        durationMs,
+        result: isKept ? body : undefined,
+      }
     }
     case 'unanswered': {
       const outcome = { kind: 'retry', error: errorText(answer.error) } as const
-      return { outcome, isAway: answer.result === 'away' }
+      return { outcome, isAway: answer.result === 'away', durationMs }
     }
     case 'impossible':
       // Perhaps at another relay, or after a change of the configuration: what has been decided is never dropped.
-      return { outcome: { kind: 'retry', error: errorText(answer.error) }, isAway: false }
+      return { outcome: { kind: 'retry', error: errorText(answer.error) }, isAway: false, durationMs }
   }
 }
 
@@ -116,10 +121,13 @@ function readerOf(row: StartedCall['row'], route: StartedCall['route']) {
 }
 
 /** A refusal in DTM's dialect is told with the words of the branch. */
-function inItsWords<E extends Omit<EndedCall, 'durationMs'>>(started: StartedCall, answer: BranchAnswer, ended: E): E {
-  if (started.row.dialect !== 'dtm' || ended.outcome.kind !== 'failure' || answer.kind !== 'answered') return ended
-  const error = dtmRefusal(started.operation.target, answer.status, answer.body?.toString('utf8') ?? '')
-  return { ...ended, outcome: { ...ended.outcome, error } }
+function inItsWords(
+  { row, operation }: StartedCall,
+  { status, body }: Extract<BranchAnswer, { kind: 'answered' }>,
+  outcome: CallOutcome,
+): CallOutcome {
+  if (row.dialect !== 'dtm' || outcome.kind !== 'failure') return outcome
+  return { ...outcome, error: dtmRefusal(operation.target, status, body?.toString('utf8') ?? '') }
 }
 
 function failed(error: unknown): BranchAnswer {

@@ -1,6 +1,5 @@
 import {
   type ActionTarget,
-  type BackQueryDefinition,
   type BranchDefinition,
   type BranchOp,
   digestDefinition,
@@ -29,15 +28,18 @@ export function handIn(
   status: 'prepared' | 'submitted',
   defaults: HandInDefaults,
 ): NewTransaction {
-  const { mode, name, branches, backQuery, options = {} } = definition
-  const { timeoutMs, ...kept } = options
+  const { mode, name, branches, backQuery } = definition
+  const { timeoutMs, requestTimeoutMs, retry, retryLimit, concurrent } = definition.options ?? {}
   const runBy =
     mode === TransactionMode.Msg || (mode === TransactionMode.Saga && branches.length > 0) ? 'relay' : 'client'
   const deadlineInMs =
     mode === TransactionMode.Msg ? undefined : (timeoutMs ?? (runBy === 'client' ? defaults.deadlineMs : undefined))
   const dueInMs = status === 'submitted' ? 0 : (backQuery?.checkAfterMs ?? deadlineInMs ?? defaults.checkAfterMs)
+  const checkTarget = backQuery === undefined ? undefined : storeTarget(backQuery.target)
+  // One literal without spreads: every prepare and every saga comes through here.
   return {
-    ...key,
+    tenant: key.tenant,
+    gid: key.gid,
     mode,
     status,
     runBy,
@@ -45,13 +47,23 @@ export function handIn(
     dialect: 'v1',
     protocol: 'http',
     digest: digestDefinition(definition),
-    ...checkOf(backQuery),
-    options: writeStoredOptions({ name, ...kept, hint: backQuery?.hint }),
+    checkDestination: (checkTarget === undefined ? undefined : laneOf(readStoredTarget(checkTarget))) ?? '',
+    checkTarget,
+    options: writeStoredOptions({
+      name,
+      requestTimeoutMs,
+      retry,
+      retryLimit,
+      concurrent,
+      hint: backQuery?.hint,
+    }),
+    customData: undefined,
     seq: 0,
     deadlineInMs,
     dueInMs,
     // A hint is known when the transaction has begun; then no question can close the door on it.
     askFromInMs: backQuery === undefined || backQuery.hint !== undefined ? undefined : dueInMs,
+    claim: undefined,
     operations: branches.flatMap((branch) => operationsOf(branch)),
   }
 }
@@ -59,28 +71,26 @@ export function handIn(
 /** The calls of a branch as they are stored. */
 export function operationsOf(branch: BranchDefinition): readonly OperationContent[] {
   const { payload, payloadBase64, headers, after, key, delayMs } = branch
-  const content = {
-    branch: branch.branch,
-    payload,
-    body: payloadBase64 === undefined ? undefined : Buffer.from(payloadBase64, 'base64'),
-  }
-  return (Object.entries(branch.ops) as [BranchOp, ActionTarget][]).map(([op, target]) => ({
-    ...content,
-    op,
-    target: storeTarget(target),
-    options: writeStoredOptions({ headers, key, ...(op === 'action' && { delayMs }) }),
-    ...(op === 'action' && { after, recovery: recoveryOf(branch) }),
-  }))
+  const body = payloadBase64 === undefined ? undefined : Buffer.from(payloadBase64, 'base64')
+  return (Object.entries(branch.ops) as [BranchOp, ActionTarget][]).map(([op, target]) => {
+    const isAction = op === 'action'
+    return {
+      branch: branch.branch,
+      op,
+      target: storeTarget(target),
+      payload,
+      body,
+      options: writeStoredOptions({ headers, key, delayMs: isAction ? delayMs : undefined }),
+      after: isAction ? after : undefined,
+      startSeq: undefined,
+      leaseMs: undefined,
+      recovery: isAction ? recoveryOf(branch) : undefined,
+    }
+  })
 }
 
 /** Without a compensation there is no way back over a branch, unless it leaves nothing behind. */
 function recoveryOf({ ops, retryOnly, leavesNothing }: BranchDefinition): Recovery | undefined {
   if (retryOnly === true) return 'forward'
   return ops.compensate === undefined && leavesNothing !== true ? 'pivot' : undefined
-}
-
-function checkOf(backQuery: BackQueryDefinition | undefined): Pick<NewTransaction, 'checkDestination' | 'checkTarget'> {
-  if (backQuery === undefined) return { checkDestination: '' }
-  const checkTarget = storeTarget(backQuery.target)
-  return { checkDestination: laneOf(readStoredTarget(checkTarget)) ?? '', checkTarget }
 }

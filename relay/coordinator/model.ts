@@ -17,7 +17,7 @@ export function transactionOf(row: ClaimedTransaction): Transaction {
     ongoingMs = retry.baseMs,
   } = readStoredOptions(row.options)
   const common = { gid, digest, backOff: retry, ongoingMs, dueAtMs: nowMs }
-  const deadline = deadlineMs === null ? {} : { deadlineMs }
+  const deadline = { deadlineMs: deadlineMs ?? undefined }
   // Those that have to have one were given one when they were handed in.
   const surely = { deadlineMs: deadlineMs ?? Number.MAX_SAFE_INTEGER }
   switch (row.mode) {
@@ -27,14 +27,23 @@ export function transactionOf(row: ClaimedTransaction): Transaction {
         ...common,
         mode: 'msg',
         status: status === 'aborting' ? 'failed' : status,
-        ...(row.behind !== null && { behind: row.behind }),
+        behind: row.behind ?? undefined,
       }
     case 'saga': {
-      const order = oneByOne === true && { oneByOne }
-      if (row.runBy === 'client') return { ...common, ...surely, ...order, mode: 'saga', runBy: 'client', status }
-      const shared = sharesRetryLimit === true && { sharesRetryLimit }
-      const limit = retryLimit !== undefined && { retryLimit, ...shared }
-      return { ...common, ...deadline, ...order, ...limit, mode: 'saga', runBy: 'relay', status }
+      const isOneByOne = oneByOne === true
+      if (row.runBy === 'client') {
+        return { ...common, ...surely, mode: 'saga', runBy: 'client', status, oneByOne: isOneByOne }
+      }
+      return {
+        ...common,
+        mode: 'saga',
+        runBy: 'relay',
+        status,
+        deadlineMs: deadlineMs ?? undefined,
+        oneByOne: isOneByOne,
+        retryLimit,
+        sharesRetryLimit: sharesRetryLimit === true,
+      }
     }
     case 'tcc':
     case 'xa':
@@ -62,19 +71,19 @@ function opOf(row: ClaimedTransaction, operation: OperationRow, after: readonly 
   const { branch, op, status, recovery, startSeq, endSeq, calls, attempts, leaseUntilMs } = operation
   // A lease of an earlier claim is that of a call which nobody waits for any more. What is repeated need not wait for
   // it to run out; what is undone has to, where there is no barrier to keep a late call out.
-  const isWaitedFor = leaseUntilMs !== null && row.status === 'aborting' && (op === 'action' || op === 'try')
+  const isWaitedFor = row.status === 'aborting' && (op === 'action' || op === 'try')
   return {
     branch,
     op: op as BranchOp,
     status,
+    recovery: recovery ?? undefined,
+    after,
+    startSeq: startSeq ?? undefined,
+    endSeq: endSeq ?? undefined,
     calls,
     attempts,
     dueAtMs: dueAtMs(row, operation),
-    ...(after !== undefined && { after }),
-    ...(recovery !== null && { recovery }),
-    ...(startSeq !== null && { startSeq }),
-    ...(endSeq !== null && { endSeq }),
-    ...(isWaitedFor && { leaseUntilMs }),
+    leaseUntilMs: isWaitedFor ? (leaseUntilMs ?? undefined) : undefined,
   }
 }
 

@@ -48,7 +48,7 @@ export function moved(work: Work, { to }: Transition): Work {
 export function begun(work: Work, op: Op, leaseUntilMs: number): Work {
   const starts = op.op === 'action' && op.startSeq === undefined
   const seq = starts ? work.seq + 1 : work.seq
-  const started: Op = { ...op, calls: op.calls + 1, leaseUntilMs, ...(starts && { startSeq: seq }) }
+  const started: Op = { ...op, calls: op.calls + 1, leaseUntilMs, startSeq: starts ? seq : op.startSeq }
   return { ...work, seq, ops: replaced(work.ops, started) }
 }
 
@@ -62,30 +62,30 @@ export function ended(
 ): { readonly work: Work; readonly note: OpNote | undefined; readonly refusedDecision: boolean } {
   const op = work.ops.find((one) => opKey(one) === key)
   if (op === undefined) return { work, note: undefined, refusedDecision: false }
-  const { leaseUntilMs: _, ...free } = op
   const change = recordOutcome(work.transaction, op, call.outcome, nowMs, random)
-  const facts = { httpStatus: call.status, durationMs: call.durationMs }
+  const { status: httpStatus, durationMs } = call
   switch (change.status) {
     case 'unchanged':
       return { work, note: undefined, refusedDecision: false }
     case 'succeed':
     case 'failed': {
       const seq = change.takesEndSeq ? work.seq + 1 : work.seq
-      const final: Op = { ...free, status: change.status, ...(change.takesEndSeq && { endSeq: seq }) }
-      const note =
+      const endSeq = change.takesEndSeq ? seq : op.endSeq
+      const final: Op = { ...op, status: change.status, endSeq, leaseUntilMs: undefined }
+      const note: OpNote =
         change.status === 'succeed'
-          ? { ...facts, result: call.result }
-          : ({ ...facts, error: change.error, event: 'refused' } as const)
+          ? { httpStatus, error: undefined, durationMs, result: call.result, event: undefined }
+          : { httpStatus, error: change.error, durationMs, result: undefined, event: 'refused' }
       return { work: { ...work, seq, ops: replaced(work.ops, final) }, note, refusedDecision: false }
     }
     case 'prepared': {
       const attempts = call.isAway ? op.attempts : change.attempts
-      const again: Op = { ...free, attempts, dueAtMs: change.dueAtMs }
+      const again: Op = { ...op, attempts, dueAtMs: change.dueAtMs, leaseUntilMs: undefined }
       const refusedDecision = change.refusedDecision === true
       const event = eventOf(call, refusedDecision)
       return {
         work: { ...work, ops: replaced(work.ops, again) },
-        note: { ...facts, error: change.error, event },
+        note: { httpStatus, error: change.error, durationMs, result: undefined, event },
         refusedDecision,
       }
     }
@@ -142,7 +142,11 @@ export function progressOf(op: Op, note: OpNote, nowMs: number): OperationProgre
     leaseUntilMs,
     // What is due already is due as soon as its turn comes.
     dueAtMs: status === 'prepared' && dueAtMs > nowMs ? dueAtMs : undefined,
-    ...note,
+    httpStatus: note.httpStatus,
+    error: note.error,
+    durationMs: note.durationMs,
+    result: note.result,
+    event: note.event,
   }
 }
 

@@ -51,12 +51,13 @@ export function callId({ gid, mode, number, branch, op }: BranchCall): string {
   return mode === TransactionMode.Msg ? messageId(gid, number) : branchCallId({ gid, branch, op })
 }
 
-/** The headers that name a branch: a message by its number, which its id holds, and by its name beside it. */
-export function branchHeaders({ mode, number, branch, op }: Pick<BranchCall, 'mode' | 'number' | 'branch' | 'op'>) {
+/** Adds the headers that name a branch: a message by its number, which its id holds, and by its name beside it. */
+export function addBranchHeaders(
+  headers: Record<string, string>,
+  { mode, number, branch, op }: Pick<BranchCall, 'mode' | 'number' | 'branch' | 'op'>,
+): void {
   const isMessage = mode === TransactionMode.Msg
-  return {
-    [ENVELOPE.branch]: isMessage ? String(number) : branch,
-    ...(isMessage && { [BRANCH_NAME_HEADER]: branch }),
-    [OP_HEADER]: op,
-  }
+  headers[ENVELOPE.branch] = isMessage ? String(number) : branch
+  if (isMessage) headers[BRANCH_NAME_HEADER] = branch
+  headers[OP_HEADER] = op
 }

@@ -1,7 +1,7 @@
 import { ENVELOPE, PostcommitError, SIGNATURE_HEADERS, type SigningKey, signCall } from 'postcommit/protocol'
 import type { Dispatcher } from 'undici'
 import { readHttpFailure, readRetryAfter } from '../engine/http-outcome.ts'
-import { type BranchAnswer, type BranchCall, branchHeaders, callId } from './branch-call.ts'
+import { addBranchHeaders, type BranchAnswer, type BranchCall, callId } from './branch-call.ts'
 import type { CallsUnderWay } from './calls-under-way.ts'
 import { type CallEnd, HttpCall } from './http-call.ts'
 import { jsonRpcRequest } from './json-rpc-request.ts'
@@ -37,7 +37,7 @@ export async function callOverHttp(route: HttpRoute, call: BranchCall, stopping:
 
 function exchange(
   { pool, origin, underWay }: HttpRoute,
-  request: Omit<Dispatcher.DispatchOptions, 'origin'>,
+  { method, path, headers, body }: Request,
   timeoutMs: number,
   stopping: AbortSignal,
 ): Promise<CallEnd> {
@@ -51,8 +51,8 @@ function exchange(
     // The limits of the client are per chunk: only a timer over the whole call ends a body that drips.
     const timer = setTimeout(() => call.cut(), timeoutMs)
     calls.add(call)
-    const limits = { headersTimeout: timeoutMs, bodyTimeout: timeoutMs }
-    pool.dispatch({ ...(origin !== undefined && { origin }), ...request, ...limits }, call)
+    const options = { method, path, headers, body, headersTimeout: timeoutMs, bodyTimeout: timeoutMs }
+    pool.dispatch(origin === undefined ? options : { ...options, origin }, call)
   })
 }
 
@@ -77,14 +77,21 @@ function unanswered(error: unknown): BranchAnswer {
   return { kind: 'unanswered', result, error: 'error' in outcome ? outcome.error : 'no answer' }
 }
 
-function requestOf({ path, keys }: HttpRoute, call: BranchCall) {
+interface Request {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly headers: Record<string, string>
+  readonly body: string | Uint8Array | null
+}
+
+function requestOf({ path, keys }: HttpRoute, call: BranchCall): Request {
   const { content } = call
   switch (call.dialect) {
     case 'v1':
       return {
-        method: 'POST' as const,
+        method: 'POST',
         path: path(call.target),
-        headers: { ...call.headers, ...ownHeaders(call, keys) },
+        headers: withOwnHeaders(call, keys),
         body: content ?? '',
       }
     case 'dtm': {
@@ -92,16 +99,16 @@ function requestOf({ path, keys }: HttpRoute, call: BranchCall) {
       const { gid, mode, branch, op } = call
       const query = new URLSearchParams({ gid, trans_type: mode, branch_id: branch, op })
       return {
-        method: content === undefined ? ('GET' as const) : ('POST' as const),
+        method: content === undefined ? 'GET' : 'POST',
         path: `${target}${target.includes('?') ? '&' : '?'}${query}`,
         headers: { 'content-type': 'application/json', ...call.headers },
-        ...(content !== undefined && { body: content }),
+        body: content ?? null,
       }
     }
     case 'dtm-json-rpc': {
       const target = path(call.target)
       return {
-        method: 'POST' as const,
+        method: 'POST',
         path: target,
         headers: { 'content-type': 'application/json', ...call.headers },
         body: jsonRpcRequest(call, target),
@@ -110,20 +117,22 @@ function requestOf({ path, keys }: HttpRoute, call: BranchCall) {
   }
 }
 
-function ownHeaders(call: BranchCall, keys: readonly SigningKey[]): Record<string, string> {
+/** Ours win over those of the call. */
+function withOwnHeaders(call: BranchCall, keys: readonly SigningKey[]): Record<string, string> {
   const id = callId(call)
   const timestamp = Math.floor(Date.now() / 1000)
-  const { content = '' } = call
-  return {
-    [ENVELOPE.content]: typeof content === 'string' ? 'application/json' : 'application/octet-stream',
-    [ENVELOPE.gid]: call.gid,
-    ...branchHeaders(call),
-    ...(call.key !== undefined && { [ENVELOPE.key]: encodeURIComponent(call.key) }),
-    'postcommit-attempt': String(call.attempt),
-    [SIGNATURE_HEADERS.id]: id,
-    [SIGNATURE_HEADERS.timestamp]: String(timestamp),
-    ...(keys.length > 0 && { [SIGNATURE_HEADERS.signature]: signCall(keys, id, timestamp, content) }),
-  }
+  const { content = '', key } = call
+  // Filled in one by one: spread together from parts they take several times as long.
+  const headers: Record<string, string> = { ...call.headers }
+  headers[ENVELOPE.content] = typeof content === 'string' ? 'application/json' : 'application/octet-stream'
+  headers[ENVELOPE.gid] = call.gid
+  addBranchHeaders(headers, call)
+  if (key !== undefined) headers[ENVELOPE.key] = encodeURIComponent(key)
+  headers['postcommit-attempt'] = String(call.attempt)
+  headers[SIGNATURE_HEADERS.id] = id
+  headers[SIGNATURE_HEADERS.timestamp] = String(timestamp)
+  if (keys.length > 0) headers[SIGNATURE_HEADERS.signature] = signCall(keys, id, timestamp, content)
+  return headers
 }
 
 function single(header: string | string[] | undefined): string | undefined {

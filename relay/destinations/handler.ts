@@ -1,6 +1,6 @@
 import { ENVELOPE } from 'postcommit/protocol'
 import type { BackOff } from '../engine/outcome.ts'
-import { type BranchAnswer, branchHeaders } from './branch-call.ts'
+import { addBranchHeaders, type BranchAnswer } from './branch-call.ts'
 import type { Delivery, Destination } from './destination.ts'
 
 /**
@@ -65,7 +65,8 @@ export function createHandlerDestination(name: string, handle: Handler, options:
       }
     },
     async call({ gid, branch, number, op, target, key, content, headers, attempt, ...call }, stopping) {
-      const named = { [ENVELOPE.gid]: gid, ...branchHeaders({ mode: call.mode, number, branch, op }) }
+      const named: Record<string, string> = { [ENVELOPE.gid]: gid }
+      addBranchHeaders(named, { mode: call.mode, number, branch, op })
       const delivery: Delivery = {
         source: '',
         gid,

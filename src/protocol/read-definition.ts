@@ -14,7 +14,7 @@ import {
   Unreadable,
   withoutAbsent,
 } from './read-json.ts'
-import { readActionTarget, readTarget } from './target.ts'
+import { type ActionTarget, readActionTarget, readTarget } from './target.ts'
 import type {
   BackQueryDefinition,
   BranchDefinition,
@@ -25,6 +25,8 @@ import type {
 import { BranchOp, TransactionMode } from './transaction-state.ts'
 
 const BRANCH = /^[A-Za-z0-9_.-]+$/
+const BRANCH_OPS = Object.values(BranchOp)
+const MODES = Object.values(TransactionMode)
 
 /** Reads the name of a branch. */
 function readBranchName(value: unknown, path: string): string {
@@ -40,7 +42,7 @@ function readBranchName(value: unknown, path: string): string {
 export function readDefinition(value: unknown, path: string): TransactionDefinition {
   const fields = readObject(value, path, ['mode', 'name', 'branches', 'backQuery', 'options'])
   const definition = withoutAbsent<TransactionDefinition>({
-    mode: readWord(fields['mode'], at(path, 'mode'), Object.values(TransactionMode)),
+    mode: readWord(fields['mode'], at(path, 'mode'), MODES),
     name: readOptional(fields['name'], at(path, 'name'), (name, where) =>
       readText(name, where, LIMITS.branchCharacters),
     ),
@@ -91,16 +93,15 @@ const BRANCH_FIELDS = [
 ] as const
 
 function readOps(value: unknown, path: string): BranchDefinition['ops'] {
-  const ops = Object.values(BranchOp)
-  const fields = readObject(value, path, ops)
-  return withoutAbsent<BranchDefinition['ops']>(
-    Object.fromEntries(
-      ops.map((op) => {
-        const read = op === BranchOp.Action ? readActionTarget : readTarget
-        return [op, readOptional(fields[op], at(path, op), read)]
-      }),
-    ),
-  )
+  const fields = readObject(value, path, BRANCH_OPS)
+  const ops: Partial<Record<BranchOp, ActionTarget>> = {}
+  // In the order of the list, whatever that of the sender: the digest is taken of it.
+  for (const op of BRANCH_OPS) {
+    const target = fields[op]
+    if (target === undefined) continue
+    ops[op] = op === BranchOp.Action ? readActionTarget(target, at(path, op)) : readTarget(target, at(path, op))
+  }
+  return ops as BranchDefinition['ops']
 }
 
 function readOptions(value: unknown, path: string): TransactionOptions {

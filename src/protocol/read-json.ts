@@ -99,5 +99,8 @@ export function readWith<T>(path: string, parse: () => T): T {
 
 /** Leaves out the fields that are undefined, so that absence has one form and equal objects have equal JSON. */
 export function withoutAbsent<T extends object>(fields: { [Name in keyof T]: T[Name] | undefined }): T {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T
+  // Field by field: lists of entries in between take ten times as long, and every operation is read through here.
+  const present: { [Name in keyof T]?: T[Name] } = {}
+  for (const name in fields) if (fields[name] !== undefined) present[name] = fields[name]
+  return present as T
 }

@@ -19,16 +19,16 @@ export interface Op {
   readonly op: BranchOp
   readonly status: OpStatus
   /** Actions only; `undo` if absent. */
-  readonly recovery?: Recovery
+  readonly recovery?: Recovery | undefined
   /** Actions only: branches whose actions have to succeed first. */
-  readonly after?: readonly string[]
+  readonly after?: readonly string[] | undefined
   /**
    * Number of the branch's start in its transaction, on the op it was started or registered by. Written before the
    * first call, so that "it may have happened" survives a crash.
    */
-  readonly startSeq?: number
+  readonly startSeq?: number | undefined
   /** Number of the branch's end, from the same counter: everything with a later start has happened after it. */
-  readonly endSeq?: number
+  readonly endSeq?: number | undefined
   /** Calls begun. One that is not matched by an answer may still arrive. */
   readonly calls: number
   /** Calls that ended without a decision; what a retry limit counts. */
@@ -36,7 +36,7 @@ export interface Op {
   /** When it may be called (again). */
   readonly dueAtMs: number
   /** A call is under way and given up for lost then. Absent: none is. */
-  readonly leaseUntilMs?: number
+  readonly leaseUntilMs?: number | undefined
 }
 
 /** Whether a call may be on its way right now. */

@@ -26,25 +26,25 @@ export interface Message extends Common {
   readonly mode: 'msg'
   readonly status: Exclude<TransactionStatus, 'aborting'>
   /** An earlier message of the same key that is not settled: nothing is called before it is. */
-  readonly behind?: string
+  readonly behind?: string | undefined
 }
 
 interface SagaCommon extends Common {
   readonly mode: 'saga'
   readonly status: TransactionStatus
   /** Compensate one by one, the latest start first, instead of in parallel wherever order allows it. */
-  readonly oneByOne?: boolean
+  readonly oneByOne?: boolean | undefined
 }
 
 /** A saga whose actions are called by the relay. */
 export interface Saga extends SagaCommon {
   readonly runBy: 'relay'
   /** When it is given up; never, if there is none. */
-  readonly deadlineMs?: number
+  readonly deadlineMs?: number | undefined
   /** How often an action is called again after its first failure before the saga is given up; without end, if absent. */
-  readonly retryLimit?: number
+  readonly retryLimit?: number | undefined
   /** The limit is for the failures of all actions together, as DTM counts them, not for those of each. */
-  readonly sharesRetryLimit?: boolean
+  readonly sharesRetryLimit?: boolean | undefined
 }
 
 /** A saga whose actions are called by its initiator, which registers each first; the relay only compensates. */
@@ -74,7 +74,7 @@ export interface Xa extends Common {
 export interface Workflow extends Common {
   readonly mode: 'workflow'
   readonly status: TransactionStatus
-  readonly deadlineMs?: number
+  readonly deadlineMs?: number | undefined
   /** What the deadline means; a workflow may as well take its time. */
   readonly onDeadline?: 'abort' | 'keep'
   /** Compensate a step that said Failure to its only call as well; any other that failed is compensated anyway. */

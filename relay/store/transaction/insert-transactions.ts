@@ -1,5 +1,6 @@
 import type { Mode } from '../../engine/transaction/transaction.ts'
 import type { Queryable } from '../queryable.ts'
+import { type ColumnValue, column } from './column.ts'
 import { arrayLiteral } from './operation-columns.ts'
 import type { OperationContent, RunBy, TransactionClaim, TransactionKey } from './transaction-row.ts'
 
@@ -119,50 +120,50 @@ from drawn cross join generate_series(1, cardinality($1::text[])) as n
 where (drawn.ids[n] in (select id from created)) is true`
 
 function transactionValues(transactions: readonly NewTransaction[]): unknown[] {
-  const column = <T>(value: (transaction: NewTransaction) => T): T[] => transactions.map(value)
+  const of = (value: (transaction: NewTransaction) => ColumnValue) => column(transactions, value)
   return [
-    column(({ tenant }) => tenant),
-    column(({ gid }) => gid),
-    column(({ mode }) => mode),
-    column(({ status }) => status),
-    column(({ dialect }) => dialect),
-    column(({ protocol }) => protocol),
-    column(({ digest }) => digest),
-    column(({ checkDestination }) => checkDestination),
-    column(({ checkTarget }) => checkTarget ?? null),
-    column(({ options }) => options ?? null),
-    column(({ customData }) => customData ?? null),
-    column(({ seq }) => seq),
-    column(({ operations }) => operations.length),
-    column(({ deadlineInMs }) => deadlineInMs ?? null),
-    column(({ dueInMs }) => dueInMs),
-    column(({ claim }) => claim?.token ?? null),
-    column(({ claim }) => claim?.relay ?? null),
-    column(({ runBy }) => runBy),
-    column(({ key }) => key ?? null),
-    column(({ claim }) => claim?.leaseMs ?? null),
-    column(({ askFromInMs }) => askFromInMs ?? null),
+    of(({ tenant }) => tenant),
+    of(({ gid }) => gid),
+    of(({ mode }) => mode),
+    of(({ status }) => status),
+    of(({ dialect }) => dialect),
+    of(({ protocol }) => protocol),
+    of(({ digest }) => digest),
+    of(({ checkDestination }) => checkDestination),
+    of(({ checkTarget }) => checkTarget),
+    of(({ options }) => options),
+    of(({ customData }) => customData),
+    of(({ seq }) => seq),
+    of(({ operations }) => operations.length),
+    of(({ deadlineInMs }) => deadlineInMs),
+    of(({ dueInMs }) => dueInMs),
+    of(({ claim }) => claim?.token),
+    of(({ claim }) => claim?.relay),
+    of(({ runBy }) => runBy),
+    of(({ key }) => key),
+    of(({ claim }) => claim?.leaseMs),
+    of(({ askFromInMs }) => askFromInMs),
   ]
 }
 
 /** The columns of the ops of several transactions, each with the place of its transaction, counted from 1. */
 export function operationValues(lists: readonly (readonly OperationContent[])[]): unknown[] {
   const all = lists.flatMap((operations, index) =>
-    operations.map((operation, place) => ({ ...operation, n: index + 1, place })),
+    operations.map((operation, place) => ({ operation, n: index + 1, place })),
   )
-  const column = <T>(value: (operation: (typeof all)[number]) => T): T[] => all.map(value)
+  const of = (value: (operation: OperationContent) => ColumnValue) => column(all, ({ operation }) => value(operation))
   return [
-    column(({ n }) => n),
-    column(({ branch }) => branch),
-    column(({ op }) => op),
-    column(({ place }) => place),
-    column(({ target }) => target),
-    column(({ payload }) => payload ?? null),
-    column(({ body }) => body ?? null),
-    column(({ options }) => options ?? null),
-    column(({ after }) => arrayLiteral(after)),
-    column(({ recovery }) => recovery ?? null),
-    column(({ startSeq }) => startSeq ?? null),
-    column(({ leaseMs }) => leaseMs ?? null),
+    column(all, ({ n }) => n),
+    of(({ branch }) => branch),
+    of(({ op }) => op),
+    column(all, ({ place }) => place),
+    of(({ target }) => target),
+    of(({ payload }) => payload),
+    of(({ body }) => body),
+    of(({ options }) => options),
+    of(({ after }) => arrayLiteral(after)),
+    of(({ recovery }) => recovery),
+    of(({ startSeq }) => startSeq),
+    of(({ leaseMs }) => leaseMs),
   ]
 }

@@ -36,7 +36,7 @@ export function gatherOperations(rows: readonly JoinedRow[]): ClaimedTransaction
   for (const row of rows) {
     let last = claimed.at(-1)
     if (last?.id !== row.id) {
-      last = { ...transactionOf(row), operations: [] }
+      last = transactionOf(row)
       claimed.push(last)
     }
     if (row.op !== null) last.operations.push(operationOf(row))
@@ -44,22 +44,59 @@ export function gatherOperations(rows: readonly JoinedRow[]): ClaimedTransaction
   return claimed
 }
 
-function transactionOf(row: JoinedRow): TransactionColumns {
-  const { id, tenant, gid, mode, status, runBy, digest, dialect, protocol, key, behind, checkDestination } = row
-  const { checkTarget, options, customData, extData, rollbackReason, seq, opCount, asked, claimed } = row
-  const { backoffMs, createdAtMs, deadlineMs, nowMs } = row
-  const handedIn = { id, tenant, gid, mode, runBy, digest, dialect, protocol, key, checkDestination, checkTarget }
-  const times = { backoffMs, createdAtMs, deadlineMs, nowMs }
-  const state = { status, behind, options, customData, extData, rollbackReason, seq, opCount, asked, claimed }
-  return { ...handedIn, ...state, ...times }
+// Each in one literal: put together from several it takes ten times the time and memory, and every submission is read
+// through here.
+function transactionOf(row: JoinedRow): TransactionColumns & { operations: OperationRow[] } {
+  return {
+    id: row.id,
+    tenant: row.tenant,
+    gid: row.gid,
+    mode: row.mode,
+    status: row.status,
+    runBy: row.runBy,
+    digest: row.digest,
+    dialect: row.dialect,
+    protocol: row.protocol,
+    key: row.key,
+    behind: row.behind,
+    checkDestination: row.checkDestination,
+    checkTarget: row.checkTarget,
+    options: row.options,
+    customData: row.customData,
+    extData: row.extData,
+    rollbackReason: row.rollbackReason,
+    seq: row.seq,
+    opCount: row.opCount,
+    asked: row.asked,
+    claimed: row.claimed,
+    backoffMs: row.backoffMs,
+    createdAtMs: row.createdAtMs,
+    deadlineMs: row.deadlineMs,
+    nowMs: row.nowMs,
+    operations: [],
+  }
 }
 
 /** An op without the columns of its transaction. */
 export function operationOf(row: OperationColumns): OperationRow {
-  const { branch, op, place, opStatus, target, payload, body, opOptions, after } = row
-  const { recovery, startSeq, endSeq, calls, attempts, leaseUntilMs, dueAtMs } = row
-  const content = { branch, op, place, target, payload, body, options: opOptions, after, recovery }
-  return { ...content, status: opStatus, startSeq, endSeq, calls, attempts, leaseUntilMs, dueAtMs }
+  return {
+    branch: row.branch,
+    op: row.op,
+    place: row.place,
+    status: row.opStatus,
+    target: row.target,
+    payload: row.payload,
+    body: row.body,
+    options: row.opOptions,
+    after: row.after,
+    startSeq: row.startSeq,
+    endSeq: row.endSeq,
+    recovery: row.recovery,
+    calls: row.calls,
+    attempts: row.attempts,
+    leaseUntilMs: row.leaseUntilMs,
+    dueAtMs: row.dueAtMs,
+  }
 }
 
 /** Writes names as PostgreSQL writes an array: arrays of arrays of different lengths cannot be parameters. */

@@ -1,6 +1,7 @@
 import type { OpStatus } from '../../engine/transaction/op.ts'
 import type { Status } from '../../engine/transaction/transaction.ts'
 import type { Queryable } from '../queryable.ts'
+import { type ColumnValue, column } from './column.ts'
 import { arrayLiteral } from './operation-columns.ts'
 import type { OperationContent } from './transaction-row.ts'
 
@@ -133,68 +134,68 @@ const TEXT = `with change as materialized (
 select id from moved`
 
 function transactionValues(progress: readonly Progress[]): unknown[] {
-  const column = <T>(value: (change: Progress) => T): T[] => progress.map(value)
+  const of = (value: (change: Progress) => ColumnValue) => column(progress, value)
   return [
-    column(({ id }) => id),
-    column(({ token }) => token),
-    column(({ from }) => from),
-    column(({ opCount }) => opCount),
-    column(({ to }) => to),
-    column(({ seq }) => seq),
-    column(({ dueAtMs }) => dueAtMs ?? null),
-    column(({ backoffMs }) => backoffMs ?? null),
-    column(({ asked }) => asked),
-    column(({ result }) => result ?? null),
-    column(({ rollbackReason }) => rollbackReason ?? null),
-    column(({ error }) => error ?? null),
-    column(({ event }) => event ?? null),
-    column(({ httpStatus }) => httpStatus ?? null),
-    column(({ durationMs }) => rounded(durationMs)),
-    column(({ added = [] }) => added.length),
+    of(({ id }) => id),
+    of(({ token }) => token),
+    of(({ from }) => from),
+    of(({ opCount }) => opCount),
+    of(({ to }) => to),
+    of(({ seq }) => seq),
+    of(({ dueAtMs }) => dueAtMs),
+    of(({ backoffMs }) => backoffMs),
+    of(({ asked }) => asked),
+    of(({ result }) => result),
+    of(({ rollbackReason }) => rollbackReason),
+    of(({ error }) => error),
+    of(({ event }) => event),
+    of(({ httpStatus }) => httpStatus),
+    of(({ durationMs }) => rounded(durationMs)),
+    of(({ added = [] }) => added.length),
   ]
 }
 
 function addedValues(progress: readonly Progress[]): unknown[] {
   const all = progress.flatMap(({ id, opCount, added = [] }) =>
-    added.map((operation, index) => ({ ...operation, id, place: opCount + index })),
+    added.map((operation, index) => ({ operation, id, place: opCount + index })),
   )
-  const column = <T>(value: (operation: (typeof all)[number]) => T): T[] => all.map(value)
+  const of = (value: (operation: OperationContent) => ColumnValue) => column(all, ({ operation }) => value(operation))
   return [
-    column(({ id }) => id),
-    column(({ branch }) => branch),
-    column(({ op }) => op),
-    column(({ place }) => place),
-    column(({ target }) => target),
-    column(({ payload }) => payload ?? null),
-    column(({ body }) => body ?? null),
-    column(({ options }) => options ?? null),
-    column(({ after }) => arrayLiteral(after)),
-    column(({ recovery }) => recovery ?? null),
+    column(all, ({ id }) => id),
+    of(({ branch }) => branch),
+    of(({ op }) => op),
+    column(all, ({ place }) => place),
+    of(({ target }) => target),
+    of(({ payload }) => payload),
+    of(({ body }) => body),
+    of(({ options }) => options),
+    of(({ after }) => arrayLiteral(after)),
+    of(({ recovery }) => recovery),
   ]
 }
 
 function outcomeValues(progress: readonly Progress[]): unknown[] {
-  const all = progress.flatMap(({ id, operations }) => operations.map((operation) => ({ ...operation, id })))
-  const column = <T>(value: (operation: (typeof all)[number]) => T): T[] => all.map(value)
+  const all = progress.flatMap(({ id, operations }) => operations.map((operation) => ({ operation, id })))
+  const of = (value: (operation: OperationProgress) => ColumnValue) => column(all, ({ operation }) => value(operation))
   return [
-    column(({ id }) => id),
-    column(({ branch }) => branch),
-    column(({ op }) => op),
-    column(({ status }) => status),
-    column(({ startSeq }) => startSeq ?? null),
-    column(({ endSeq }) => endSeq ?? null),
-    column(({ attempts }) => attempts),
-    column(({ dueAtMs }) => dueAtMs ?? null),
-    column(({ httpStatus }) => httpStatus ?? null),
-    column(({ error }) => error ?? null),
-    column(({ durationMs }) => rounded(durationMs)),
-    column(({ result }) => result ?? null),
-    column(({ event }) => event ?? null),
-    column(({ calls }) => calls),
-    column(({ leaseUntilMs }) => leaseUntilMs ?? null),
+    column(all, ({ id }) => id),
+    of(({ branch }) => branch),
+    of(({ op }) => op),
+    of(({ status }) => status),
+    of(({ startSeq }) => startSeq),
+    of(({ endSeq }) => endSeq),
+    of(({ attempts }) => attempts),
+    of(({ dueAtMs }) => dueAtMs),
+    of(({ httpStatus }) => httpStatus),
+    of(({ error }) => error),
+    of(({ durationMs }) => rounded(durationMs)),
+    of(({ result }) => result),
+    of(({ event }) => event),
+    of(({ calls }) => calls),
+    of(({ leaseUntilMs }) => leaseUntilMs),
   ]
 }
 
-function rounded(ms: number | undefined): number | null {
-  return ms === undefined ? null : Math.round(ms)
+function rounded(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.round(ms)
 }

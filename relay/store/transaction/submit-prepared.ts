@@ -1,5 +1,6 @@
 import type { Mode } from '../../engine/transaction/transaction.ts'
 import type { Queryable } from '../queryable.ts'
+import { type ColumnValue, column } from './column.ts'
 import { byKey } from './insert-transactions.ts'
 import { CLAIMED_COLUMNS, gatherOperations, type JoinedRow, OPERATION_COLUMNS } from './operation-columns.ts'
 import type { ClaimedTransaction, TransactionClaim, TransactionKey } from './transaction-row.ts'
@@ -41,7 +42,7 @@ export async function submitPrepared(
   submissions: readonly Submission[],
 ): Promise<ReadonlyMap<Submission, ClaimedTransaction>> {
   const sorted = submissions.toSorted(byKey)
-  const column = <T>(value: (submission: Submission) => T): T[] => sorted.map(value)
+  const of = (value: (submission: Submission) => ColumnValue) => column(sorted, value)
   const { rows } = await client.query<JoinedRow & { readonly n: number }>({
     name: 'postcommit_submit_prepared',
     text: `with moved as (
@@ -69,17 +70,17 @@ select t.n::int, ${CLAIMED_COLUMNS}, ${OPERATION_COLUMNS}
 from moved t left join postcommit.branch b on t.lease_token is not null and b.transaction_id = t.id
 order by t.n, b.place`,
     values: [
-      column(({ tenant }) => tenant),
-      column(({ gid }) => gid),
-      column(({ digest }) => digest ?? null),
-      column(({ options }) => options ?? null),
-      column(({ customData }) => customData ?? null),
-      column(({ deadlineInMs }) => deadlineInMs ?? null),
-      column(({ dueInMs }) => dueInMs),
-      column(({ claim }) => claim?.token ?? null),
-      column(({ claim }) => claim?.relay ?? null),
-      column(({ mode }) => mode ?? null),
-      column(({ claim }) => claim?.leaseMs ?? null),
+      of(({ tenant }) => tenant),
+      of(({ gid }) => gid),
+      of(({ digest }) => digest),
+      of(({ options }) => options),
+      of(({ customData }) => customData),
+      of(({ deadlineInMs }) => deadlineInMs),
+      of(({ dueInMs }) => dueInMs),
+      of(({ claim }) => claim?.token),
+      of(({ claim }) => claim?.relay),
+      of(({ mode }) => mode),
+      of(({ claim }) => claim?.leaseMs),
     ],
   })
   const placeOf = new Map(rows.map(({ id, n }) => [id, n]))
