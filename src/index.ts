@@ -31,6 +31,7 @@ export type { PreparedMessages, PreparedMessagesOptions } from './two-phase/prep
 export {
   createRelayClient,
   type OperationOptions,
+  type RegisterOptions,
   type RelayClient,
   type RelayClientOptions,
   type WaitOptions,

@@ -86,11 +86,14 @@ export class Operations {
     return await endOf(answerFor(gid, answer), wait)
   }
 
-  async #register(tenant: string, { gid, mode, branch }: RegisterBranchOperation): Promise<OperationAnswer> {
+  async #register(
+    tenant: string,
+    { gid, mode, branch, ended = [] }: RegisterBranchOperation,
+  ): Promise<OperationAnswer> {
     const { intake, targets } = this.#options
     const problem = targets.problemOfBranch(branch)
     if (problem !== undefined) return notAllowed(gid, problem)
-    const request = { tenant, gid, mode, operations: operationsOf(branch), ended: [] }
+    const request = { tenant, gid, mode, operations: operationsOf(branch), ended }
     return answerFor(gid, await intake.register(request))
   }
 

@@ -29,7 +29,7 @@ const BRANCH_OPS = Object.values(BranchOp)
 const MODES = Object.values(TransactionMode)
 
 /** Reads the name of a branch. */
-function readBranchName(value: unknown, path: string): string {
+export function readBranchName(value: unknown, path: string): string {
   const name = readText(value, path, LIMITS.branchCharacters)
   if (!BRANCH.test(name)) throw new Unreadable(path, 'only A-Z a-z 0-9 _ . and - are allowed')
   return name

@@ -2,7 +2,7 @@ import { branchProblems, NO_BRANCHES } from './definition-problems.ts'
 import { PostcommitError } from './errors.ts'
 import { type Gid, parseGid } from './gid.ts'
 import { LIMITS } from './limits.ts'
-import { readBranch, readDefinition } from './read-definition.ts'
+import { readBranch, readBranchName, readDefinition } from './read-definition.ts'
 import {
   at,
   readInteger,
@@ -51,6 +51,11 @@ export interface RegisterBranchOperation {
   readonly gid: Gid
   readonly mode: TransactionMode
   readonly branch: BranchDefinition
+  /**
+   * Branches whose actions this client has seen end. They happened before what it registers here, which is undone before
+   * them; whatever is not named is undone side by side. Names of which the relay knows nothing say nothing.
+   */
+  readonly ended?: readonly string[]
 }
 
 /** Asks what became of a transaction. */
@@ -158,14 +163,22 @@ function readSubmit(value: unknown, path: string, gid: Gid): SubmitOperation {
 }
 
 function readRegisterBranch(value: unknown, path: string, gid: Gid): RegisterBranchOperation {
-  const fields = readObject(value, path, ['do', 'gid', 'mode', 'branch'])
+  const fields = readObject(value, path, ['do', 'gid', 'mode', 'branch', 'ended'])
   const mode = readWord(fields['mode'], at(path, 'mode'), Object.values(TransactionMode))
   if (mode === TransactionMode.Msg) throw new Unreadable(at(path, 'mode'), 'the branches of a msg come with it')
   const branch = readBranch(fields['branch'], at(path, 'branch'))
   // A live saga runs its actions itself; only what undoes them is registered.
   const [problem] = mode === TransactionMode.Saga ? [] : branchProblems(mode, branch, at(path, 'branch'))
   if (problem !== undefined) throw new Unreadable(problem.path, problem.reason)
-  return { do: 'registerBranch', gid, mode, branch }
+  return withoutAbsent<RegisterBranchOperation>({
+    do: 'registerBranch',
+    gid,
+    mode,
+    branch,
+    ended: readOptional(fields['ended'], at(path, 'ended'), (names, where) =>
+      readList(names, where, [0, LIMITS.branchesPerTransaction], readBranchName),
+    ),
+  })
 }
 
 function readWaitMs(value: unknown, path: string): number {

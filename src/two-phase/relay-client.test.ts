@@ -56,7 +56,8 @@ describe('operations', () => {
     expect(await relay.abort('h', 'changed my mind')).toMatchObject({ outcome: 'failed' })
     await relay.prepare('t', { mode: 'tcc', branches: [] })
     const branch = { branch: '01', ops: { confirm: { url: 'http://a/c' }, cancel: { url: 'http://a/x' } } }
-    expect(await relay.registerBranch('t', 'tcc', branch)).toMatchObject({ status: 'prepared' })
+    expect(await relay.registerBranch('t', 'tcc', branch, { ended: ['00'] })).toMatchObject({ status: 'prepared' })
+    expect(double.transactions.get('t')?.ended).toEqual(['00'])
     expect(double.transactions.get('t')?.definition.branches).toEqual([branch])
     expect(double.transactions.get('g')?.definition).toEqual(message)
   })

@@ -7,7 +7,7 @@ import { readDefinition } from '../protocol/read-definition.ts'
 import { Unreadable, withoutAbsent } from '../protocol/read-json.ts'
 import type { OperationAnswer, Refusal, TransactionAnswer } from '../protocol/transaction-answer.ts'
 import type { BranchDefinition, TransactionDefinition } from '../protocol/transaction-definition.ts'
-import type { SubmitOperation, TransactionOperation } from '../protocol/transaction-request.ts'
+import type { RegisterBranchOperation, SubmitOperation, TransactionOperation } from '../protocol/transaction-request.ts'
 import type { TransactionMode } from '../protocol/transaction-state.ts'
 import { OperationQueue } from './operation-queue.ts'
 import { connectRelay } from './relay-connection.ts'
@@ -36,6 +36,15 @@ export interface OperationOptions {
   readonly timeoutMs?: number
 }
 
+/** How a branch is registered. */
+export interface RegisterOptions extends OperationOptions {
+  /**
+   * Branches whose actions you have seen end: they happened before this one, which is undone before them. What is not
+   * named is undone side by side with it. Default none.
+   */
+  readonly ended?: readonly string[]
+}
+
 /** How one operation whose end can be waited for is made. */
 export interface WaitOptions extends OperationOptions {
   /** Wait so long for the transaction to end, milliseconds up to 60000; then the answer is `pending`. Default 0. */
@@ -57,12 +66,12 @@ export interface RelayClient {
   submit(gid: string, transaction?: TransactionDefinition, options?: WaitOptions): Promise<TransactionAnswer>
   /** Gives a prepared transaction up. */
   abort(gid: string, reason?: string, options?: OperationOptions): Promise<TransactionAnswer>
-  /** Adds a branch to a prepared transaction. */
+  /** Adds a branch to a prepared transaction, before its action is called. */
   registerBranch(
     gid: string,
     mode: TransactionMode,
     branch: BranchDefinition,
-    options?: OperationOptions,
+    options?: RegisterOptions,
   ): Promise<TransactionAnswer>
   /** What became of a transaction. */
   query(gid: string, options?: WaitOptions): Promise<TransactionAnswer>
@@ -115,7 +124,16 @@ export function createRelayClient(options: RelayClientOptions): RelayClient {
     abort: async (gid, reason, given) =>
       ask({ do: 'abort', gid: parseGid(gid), ...(reason === undefined ? {} : { reason }) }, given),
     registerBranch: async (gid, mode, branch, given) =>
-      ask({ do: 'registerBranch', gid: parseGid(gid), mode, branch }, given),
+      ask(
+        withoutAbsent<RegisterBranchOperation>({
+          do: 'registerBranch',
+          gid: parseGid(gid),
+          mode,
+          branch,
+          ended: given?.ended,
+        }),
+        given,
+      ),
     query: async (gid, given) => ask({ do: 'query', gid: parseGid(gid), ...waiting(given) }, given),
     async submitSaga(saga, { gid, ...given } = {}) {
       return ask(submission(gid === undefined ? drawGid() : parseGid(gid), checkSaga(saga), given), given)

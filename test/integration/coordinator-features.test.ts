@@ -238,6 +238,43 @@ describe('what an initiator calls itself', () => {
     }
   })
 
+  test('is undone in the reverse of what had happened before what, as far as it was told', async () => {
+    const gid = gidOf('live')
+    const branch = (name: string, ended?: readonly string[]) =>
+      relay.perform({
+        do: 'registerBranch',
+        gid,
+        mode: 'saga',
+        branch: registered('saga', name),
+        ...(ended && { ended }),
+      })
+    await relay.perform({ do: 'prepare', gid, transaction: begin('saga') })
+    await branch('first')
+    await branch('left', ['first', 'nobody'])
+    // Sent again, as after a lost answer.
+    await branch('left', ['first', 'nobody'])
+    await branch('right', ['first'])
+    await branch('last', ['left'])
+    // Left is undone after last, right beside both of them, and first after all.
+    const begun = (name: string) => paths().includes(`/undo-${name}`)
+    const events: string[] = []
+    answer = async ({ path }) => {
+      events.push(`begin ${path}`)
+      if (path === '/undo-right') await eventually(() => expect(begun('left')).toBe(true), { timeoutMs: 5000 })
+      events.push(`end ${path}`)
+      return 200
+    }
+    await relay.perform({ do: 'abort', gid })
+    expect(await relay.perform({ do: 'query', gid, waitMs: 15_000 })).toMatchObject({ outcome: 'failed' })
+    const at = (event: string) => events.indexOf(event)
+    expect(at('end /undo-last')).toBeLessThan(at('begin /undo-left'))
+    expect(at('begin /undo-right')).toBeLessThan(at('end /undo-left'))
+    for (const name of ['left', 'right', 'last']) {
+      expect(at(`end /undo-${name}`)).toBeLessThan(at('begin /undo-first'))
+    }
+    expect(events).toHaveLength(8)
+  })
+
   test('is called nothing for when it is done', async () => {
     const gid = gidOf('live')
     await relay.perform({ do: 'prepare', gid, transaction: begin('saga') })

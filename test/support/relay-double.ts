@@ -44,6 +44,8 @@ export interface KnownTransaction {
   status: TransactionStatus
   readonly digest: string
   definition: TransactionDefinition
+  /** What the newest registration says has ended. */
+  ended?: readonly string[] | undefined
 }
 
 /**
@@ -148,6 +150,7 @@ function carryOut(transactions: Map<string, KnownTransaction>, operation: Transa
       const { branches } = known.definition
       const others = branches.filter(({ branch }) => branch !== operation.branch.branch)
       known.definition = { ...known.definition, branches: [...others, operation.branch] }
+      known.ended = operation.ended
       return answerOf(gid, known.status)
     }
   }

@@ -26,6 +26,13 @@ const operations: readonly Readonly<Record<string, unknown>>[] = [
   { do: 'submit', gid: 'g' },
   { do: 'abort', gid: 'g', reason: 'why' },
   { do: 'registerBranch', gid: 'g', mode: 'tcc', branch: { branch: 'a', ops: { confirm: target, cancel: target } } },
+  {
+    do: 'registerBranch',
+    gid: 'g',
+    mode: 'saga',
+    branch: { branch: 'b', ops: { compensate: target } },
+    ended: ['a', 'a.1'],
+  },
   { do: 'query', gid: 'g', waitMs: 0 },
 ]
 

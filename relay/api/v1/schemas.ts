@@ -83,7 +83,17 @@ export const reasonText = line(LIMITS.reasonCharacters).regex(/^[^\p{Cc}\p{Surro
 export const PrepareBody = z.strictObject({ transaction: Definition })
 export const SubmitBody = z.strictObject({ transaction: Definition.optional(), waitMs: waitMs.optional() })
 export const AbortBody = z.strictObject({ reason: reasonText.optional() })
-export const RegisterBranchBody = z.strictObject({ mode: Mode, branch: Branch })
+export const RegisterBranchBody = z.strictObject({
+  mode: Mode,
+  branch: Branch,
+  ended: z
+    .array(branchName)
+    .max(LIMITS.branchesPerTransaction)
+    .optional()
+    .describe(
+      'Branches whose actions have been seen to end: they happened before this one, which is undone before them.',
+    ),
+})
 export const OutcomeQuery = z.strictObject({ waitMs: z.coerce.number().pipe(waitMs).default(0) })
 
 const Operation = z
