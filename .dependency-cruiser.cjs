@@ -4,7 +4,7 @@
  * leads to dist/ here. So this needs a build.
  */
 const TESTS = '\\.test\\.ts$'
-const LOOPS = 'publisher|dispatcher|membership|housekeeping|back-query'
+const LOOPS = 'publisher|dispatcher|membership|housekeeping|back-query|redis-outbox'
 
 module.exports = {
   forbidden: [

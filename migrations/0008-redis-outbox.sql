@@ -8,6 +8,8 @@ create table postcommit.redis_outbox (
   -- one that sold the units that are counted here.
   epoch          text        not null,
   opened_at      timestamptz not null default clock_timestamp(),
+  -- How long the barriers live in Redis. What was applied is remembered here for as long.
+  barrier_ms     bigint      not null,
   -- Since when nothing is sold, because Redis has lost data; null while it has not.
   stopped_at     timestamptz,
   stopped_reason text,
@@ -20,7 +22,7 @@ create table postcommit.redis_stock (
   total     bigint not null,
   -- Units of entries that were applied, less those that came back. One row version for each batch: room for HOT updates.
   sold      bigint not null default 0,
-  -- Units that Redis sold and this row refused; each is a dead letter.
+  -- Units that Redis sold and this row refused; each deduction became a dead letter.
   refused   bigint not null default 0,
   -- When they were put into Redis; null: not yet, or whoever did has died before saying so here.
   stocked_at timestamptz,

@@ -12,6 +12,9 @@ export type { UrlDestinationOptions } from './destinations/url.ts'
 export type { BackOff, Outcome } from './engine/outcome.ts'
 export type { RelayAddresses } from './listeners.ts'
 export { createMetrics, type Metrics } from './observe/metrics.ts'
+export type { AppliedEntry } from './redis-outbox/applied-entry.ts'
+export type { WriteEntries } from './redis-outbox/batch-writer.ts'
+export type { RedisOutboxHealth, RedisOutboxSource } from './redis-outbox/serve-redis-outbox.ts'
 export {
   type CoordinatorOptions,
   createRelay,

@@ -20,6 +20,8 @@ import type { createUrlDestination, UrlDestinationOptions } from './destinations
 import { subjectFilterProblem } from './engine/subject-filter.ts'
 import { Listeners, type ListenersOptions, type RelayAddresses } from './listeners.ts'
 import { createMetrics, type Metrics } from './observe/metrics.ts'
+import { configuredOutboxes, openParked } from './redis-outbox/configured-outboxes.ts'
+import type { RedisOutboxSource } from './redis-outbox/serve-redis-outbox.ts'
 import type { SessionConfig } from './sessions.ts'
 import { type Source, type SourceHealth, type SourceOptions, serveSource } from './source.ts'
 import type { serveTransactions, Transactions, TransactionsOptions } from './transactions.ts'
@@ -75,6 +77,8 @@ export interface RelayOptions {
   readonly destinations?: Readonly<Record<string, HttpDestinationOptions>>
   /** Functions of this process, called like destinations. */
   readonly handlers?: Readonly<Record<string, Handler>>
+  /** Outboxes in Redis (`redisOutbox` of `postcommit/redis-outbox`) whose entries this relay writes. */
+  readonly redisOutboxes?: readonly RedisOutboxSource[]
   /** Without it no global transactions are coordinated. */
   readonly coordinator?: CoordinatorOptions
   /** Serves the relay's own API over the transactions of `coordinator`, for `createRelayClient` of other processes. */
@@ -159,6 +163,7 @@ export function createRelay(options: RelayOptions): Relay {
   const metrics = options.metrics ?? createMetrics()
   const databases = namedDatabases(options)
   checkCoordinator(options, databases)
+  const redisOutboxes = configuredOutboxes(options, databases)
   let publishing: Publishing | undefined
   let sources: readonly Source[] = []
   let destinations: ReadonlyMap<string, Destination> = new Map()
@@ -193,18 +198,15 @@ export function createRelay(options: RelayOptions): Relay {
       if (options.nats !== undefined) {
         publishing = new Publishing({ ...options.nats, leaseMs: options.leaseMs ?? LEASE_MS, metrics, log })
       }
-      destinations = openDestinations(options, parts, publishing?.broker)
+      destinations = openDestinations(options, parts, publishing?.broker, openParked(redisOutboxes, databases))
       urls = openUrls(options, parts)
-      const common = sourceOptions(options, { log, metrics, destinations, broker: () => publishing?.safeBroker })
+      const broker = () => publishing?.safeBroker
+      const common = sourceOptions(options, { log, metrics, destinations, redisOutboxes, broker })
       checks = openChecks(options, databases, log)
-      sources = Object.entries(databases).map(([source, database]) =>
-        serveSource({
-          ...common,
-          source,
-          database,
-          transactions: transactionsOf(options, source, { ...parts, checks, urls }),
-        }),
-      )
+      sources = Object.entries(databases).map(([source, database]) => {
+        const transactions = transactionsOf(options, source, { ...parts, checks, urls })
+        return serveSource({ ...common, source, database, transactions })
+      })
       await Promise.all(sources.map(({ ready }) => ready))
     },
     async refreshMetrics() {
@@ -246,7 +248,7 @@ type CommonOptions = Omit<SourceOptions, 'source' | 'database'>
 
 function sourceOptions(
   options: RelayOptions,
-  parts: Pick<CommonOptions, 'log' | 'metrics' | 'destinations' | 'broker'>,
+  parts: Pick<CommonOptions, 'log' | 'metrics' | 'destinations' | 'redisOutboxes' | 'broker'>,
 ): CommonOptions {
   return {
     ...parts,
@@ -347,9 +349,10 @@ function openDestinations(
   options: RelayOptions,
   { createHttpDestination }: Parts,
   broker: Broker | undefined,
+  own: readonly Destination[],
 ): ReadonlyMap<string, Destination> {
   const { destinations = {}, handlers = {} } = options
-  const opened = new Map<string, Destination>()
+  const opened = new Map(own.map((destination) => [destination.name, destination]))
   for (const [name, http] of Object.entries(destinations)) {
     if (createHttpDestination !== undefined) opened.set(named(name), createHttpDestination(name, http))
   }

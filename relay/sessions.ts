@@ -68,6 +68,14 @@ export const DISPATCHER_OPTIONS = [
   .map((setting) => `-c ${setting}`)
   .join(' ')
 
+/**
+ * What the session needs that applies entries of an outbox in Redis. A user's function writes in it too, whose plans are
+ * his own; what it has written must be on disk before the entries are deleted from Redis.
+ */
+export const REDIS_OUTBOX_OPTIONS = ['jit=off', 'idle_in_transaction_session_timeout=10000', 'synchronous_commit=on']
+  .map((setting) => `-c ${setting}`)
+  .join(' ')
+
 const CLOSE_MS = 1000
 
 /** Ends a connection, and gives up waiting if the other side is not there to see it. */

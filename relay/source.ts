@@ -10,7 +10,10 @@ import { join } from './membership/membership.ts'
 import { refreshBacklog } from './observe/backlog.ts'
 import type { Metrics } from './observe/metrics.ts'
 import { OwnedShards } from './publisher/owned-shards.ts'
+import type { ConfiguredOutbox } from './redis-outbox/configured-outboxes.ts'
+import { type RedisOutboxHealth, serveRedisOutbox } from './redis-outbox/serve-redis-outbox.ts'
 import { DISPATCHER_OPTIONS, openSession, READER_OPTIONS, type SessionConfig } from './sessions.ts'
+import { notifyRelays } from './store/notify-relays.ts'
 import type { ServedTransactions, serveTransactions, TransactionsOptions } from './transactions.ts'
 
 /** One source database and everything that serves it. */
@@ -29,6 +32,8 @@ export interface SourceOptions {
   readonly retentionMs: number
   readonly inFlightMax: number
   readonly pollMs: { readonly min: number; readonly max: number }
+  /** Outboxes in Redis; those that name this source are written into this database. */
+  readonly redisOutboxes: readonly ConfiguredOutbox[]
   /** For the database that holds global transactions. */
   readonly transactions?: (TransactionsOptions & { readonly serve: typeof serveTransactions }) | undefined
 }
@@ -45,6 +50,8 @@ export interface SourceHealth {
   readonly shards: readonly number[]
   /** How many global transactions it has in hand; undefined: they are not in this database. */
   readonly transactions?: number | undefined
+  /** The outboxes in Redis whose entries are written into it. */
+  readonly redisOutboxes?: readonly RedisOutboxHealth[]
 }
 
 /** A source that is being served. */
@@ -75,7 +82,6 @@ export function serveSource(options: SourceOptions): Source {
   const onReadOk = (): void => {
     readAt = performance.now()
   }
-  const isCalling = callsServices(options)
   const relayId = (): string | undefined => attendance.member?.id
   const attendance = new Attendance({
     ...options,
@@ -86,7 +92,7 @@ export function serveSource(options: SourceOptions): Source {
         onNotify() {
           shards?.wake()
           transactions?.wake()
-          if (isCalling) dispatcher.wake()
+          if (callsServices(options)) dispatcher.wake()
         },
         onShards(table, relays) {
           onReadOk()
@@ -94,8 +100,7 @@ export function serveSource(options: SourceOptions): Source {
         },
       }),
     onJoined({ id: relay }) {
-      const openReader = () => openSession(options.database, relay, READER_OPTIONS, () => undefined)
-      shards = new OwnedShards({ ...options, relay, pool, openReader, drainMs: options.leaseMs, onRead: onReadOk })
+      shards = openShards(options, { relay, pool, onRead: onReadOk })
       dispatcher.wake()
       transactions?.wake()
     },
@@ -110,6 +115,7 @@ export function serveSource(options: SourceOptions): Source {
   const housekeeping = startHousekeeping({ ...options, pool, relayId })
   const transactionPool = options.transactions && openPool(options)
   const transactions = transactionPool && openTransactions(options, transactionPool, relayId)
+  const redisOutboxes = openRedisOutboxes(options, relayId)
 
   return {
     transactions,
@@ -121,14 +127,17 @@ export function serveSource(options: SourceOptions): Source {
       problem: attendance.problem,
       shards: shards?.numbers ?? [],
       ...(transactions && { transactions: transactions.held }),
+      ...(redisOutboxes.length > 0 && { redisOutboxes: redisOutboxes.map((outbox) => outbox.health()) }),
     }),
     async refreshMetrics() {
       if (readAt !== undefined) metrics.readAge.set({ source }, (performance.now() - readAt) / 1000)
       await refreshBacklog(pool, source, metrics)
       await transactions?.refreshMetrics()
+      for (const outbox of redisOutboxes) outbox.refreshMetrics()
     },
     async stop(drainMs) {
-      await Promise.all([shards?.close(drainMs), dispatcher.stop({ drainMs }), transactions?.stop({ drainMs })])
+      const loops = [...redisOutboxes, dispatcher, transactions].map((loop) => loop?.stop({ drainMs }))
+      await Promise.all([shards?.close(drainMs), ...loops])
       await housekeeping.stop()
       await attendance.leave()
       await Promise.all([pool.end(), transactionPool?.end()])
@@ -146,6 +155,17 @@ function callsServices({ destinations }: SourceOptions): boolean {
 
 function openTransactions(options: SourceOptions, pool: pg.Pool, relayId: () => string | undefined) {
   return options.transactions?.serve({ ...options, ...options.transactions, pool, relayId })
+}
+
+function openShards(options: SourceOptions, parts: { relay: string; pool: pg.Pool; onRead: () => void }): OwnedShards {
+  const openReader = () => openSession(options.database, parts.relay, READER_OPTIONS, () => undefined)
+  return new OwnedShards({ ...options, ...parts, openReader, drainMs: options.leaseMs })
+}
+
+function openRedisOutboxes(options: SourceOptions, relayId: () => string | undefined) {
+  return options.redisOutboxes
+    .filter(({ source }) => source === options.source)
+    .map((outbox) => serveRedisOutbox({ ...options, ...outbox, relayId, onMessages: notifyRelays }))
 }
 
 function openPool({ source, database, log }: SourceOptions): pg.Pool {

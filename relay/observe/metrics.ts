@@ -28,6 +28,9 @@ export interface Metrics {
   readonly transactionsPending: Gauge<'source' | 'status'>
   readonly transactionsInDoubt: Gauge<'source'>
   readonly transactionsOldestAge: Gauge<'source'>
+  readonly redisEntries: Counter<'source' | 'outbox' | 'outcome'>
+  readonly redisWaiting: Gauge<'source' | 'outbox'>
+  readonly redisStopped: Gauge<'source' | 'outbox'>
   readonly apiRequests: Counter<'route' | 'method' | 'status'>
   readonly apiSeconds: Histogram<'route'>
   readonly apiOperations: Counter<'do' | 'outcome'>
@@ -44,6 +47,7 @@ export function createMetrics(): Metrics {
     ...waiting(registry),
     ...coordinating(registry),
     ...belonging(registry),
+    ...selling(registry),
     ...answering(registry),
   }
 }
@@ -205,6 +209,31 @@ function belonging(registry: Registry) {
     natsConnected: new Gauge({
       name: 'postcommit_nats_connected',
       help: '1 while the connection to NATS is up.',
+      registers,
+    }),
+  }
+}
+
+/** What was done in Redis and follows here. */
+function selling(registry: Registry) {
+  const registers = [registry]
+  return {
+    redisEntries: new Counter({
+      name: 'postcommit_redis_entries_total',
+      help: 'Entries of an outbox in Redis, by outcome: applied, repeated (applied before), parked.',
+      labelNames: ['source', 'outbox', 'outcome'] as const,
+      registers,
+    }),
+    redisWaiting: new Gauge({
+      name: 'postcommit_redis_waiting',
+      help: 'Entries in the stream of an outbox in Redis at the last look of the relay that applies them.',
+      labelNames: ['source', 'outbox'] as const,
+      registers,
+    }),
+    redisStopped: new Gauge({
+      name: 'postcommit_redis_stopped',
+      help: '1 while nothing is sold of an outbox because its Redis has lost data.',
+      labelNames: ['source', 'outbox'] as const,
       registers,
     }),
   }

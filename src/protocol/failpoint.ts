@@ -23,6 +23,10 @@ export const FAILPOINTS = [
   'back_query.after_claim',
   'back_query.after_answer',
   'back_query.after_record',
+  'redis_outbox.after_read',
+  'redis_outbox.before_commit',
+  'redis_outbox.after_commit',
+  'redis_outbox.after_delete',
   'consumer.before_commit',
   'consumer.after_commit',
 ] as const

@@ -23,6 +23,7 @@ export async function openStock(
   connection: OutboxConnection,
   db: DatabaseLike,
   { key, units }: StockOptions,
+  barrierMs: number,
 ): Promise<string> {
   const { keys, run } = connection
   const { name } = keys
@@ -32,7 +33,7 @@ export async function openStock(
   }
   const database = openDatabase(db, 'open')
   await requireSuitable(connection)
-  const [row] = await database.run(insertStock(name, key, units, randomBytes(9).toString('base64url')))
+  const [row] = await database.run(insertStock(name, { key, units, epoch: drawEpoch(), barrierMs }))
   const { epoch, stopped_reason: stopped, total, sold, stocked, begun } = row ?? {}
   if (Number(total) !== units) {
     throw new PostcommitError('POSTCOMMIT_STOCK_OPENED_OTHERWISE', { name, key, units: Number(total) })
@@ -44,6 +45,11 @@ export async function openStock(
   if (state === 'lost') throw storeLost(name, key, String(reason))
   if (stocked !== true) await database.run(markStocked(name, key))
   return String(epoch)
+}
+
+/** Names one filling of a Redis. */
+function drawEpoch(): string {
+  return randomBytes(9).toString('base64url')
 }
 
 /** Nothing is sold, and not because it is sold out. */

@@ -144,13 +144,14 @@ const HORIZON = '1d'
 export function redisOutbox(client: NodeRedisLike | IoredisLike, options: RedisOutboxOptions): RedisOutbox {
   const connection = connectTo(client, options?.name, 'redisOutbox')
   const { name } = connection.keys
-  const lifeMs = String(barrierMs(name, options))
+  const barrierTtlMs = barrierMs(name, options)
+  const lifeMs = String(barrierTtlMs)
   let epoch = ''
 
   return {
     name,
     async open(db, stock) {
-      epoch = await openStock(connection, db, stock)
+      epoch = await openStock(connection, db, stock, barrierTtlMs)
     },
     async deduct(deduction) {
       const { key, qty = 1 } = deduction

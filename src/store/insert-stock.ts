@@ -4,13 +4,16 @@ import type { Statement } from './database.ts'
  * Registers a stock of an outbox in Redis, and tells what is registered: the same again changes nothing.
  *
  * It comes before the stock is put into Redis, because what is sold of a stock that this table does not know would have
- * no limit here. Both rows are locked by the no-op updates, so that two who open it see the same epoch. Primary keys.
+ * no limit here. Both rows are locked by the updates, so that two who open it see the same epoch. Primary keys.
  */
-export function insertStock(name: string, key: string, units: number, epoch: string): Statement {
+export function insertStock(
+  name: string,
+  { key, units, epoch, barrierMs }: { key: string; units: number; epoch: string; barrierMs: number },
+): Statement {
   return {
     text: `with outbox as (
-  insert into postcommit.redis_outbox as o (name, epoch) values ($1, $4)
-  on conflict (name) do update set epoch = o.epoch
+  insert into postcommit.redis_outbox as o (name, epoch, barrier_ms) values ($1, $4, $5::bigint)
+  on conflict (name) do update set barrier_ms = greatest(o.barrier_ms, excluded.barrier_ms)
   returning epoch, stopped_reason
 ), stock as (
   insert into postcommit.redis_stock as s (name, key, total) select $1, $2, $3::bigint from outbox
@@ -20,7 +23,7 @@ export function insertStock(name: string, key: string, units: number, epoch: str
 select epoch, stopped_reason, total, sold, stocked,
   exists (select from postcommit.redis_stock where name = $1 and stocked_at is not null) as begun
 from outbox, stock`,
-    values: [name, key, units, epoch],
+    values: [name, key, units, epoch, barrierMs],
   }
 }
 
