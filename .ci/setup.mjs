@@ -3,6 +3,7 @@
 //
 //   --packages-only   no server and no build: for `npm run check`
 //   --need-nats       fail if there is no nats-server: for what measures
+//   --need-redis      fail if there is no nats-server or Redis: for what uses that too
 //   --need-servers    fail if there is no nats-server, MariaDB or Redis: for the tests
 
 import { build, isBuilt } from './build.mjs'
@@ -12,7 +13,8 @@ import { canInstall, installCommand, installServers, missingServers, SERVERS } f
 const NODE_MIN = [20, 19]
 const packagesOnly = process.argv.includes('--packages-only')
 const needServers = process.argv.includes('--need-servers')
-const needed = needServers || process.argv.includes('--need-nats')
+const needRedis = process.argv.includes('--need-redis')
+const needed = needServers || needRedis || process.argv.includes('--need-nats')
 
 try {
   checkNode()
@@ -35,7 +37,8 @@ async function packages() {
 }
 
 async function servers() {
-  const missing = missingServers(needServers ? Object.values(SERVERS) : [SERVERS.nats])
+  const wanted = needServers ? Object.values(SERVERS) : [SERVERS.nats, ...(needRedis ? [SERVERS.redis] : [])]
+  const missing = missingServers(wanted)
   if (missing.length === 0) return
   const names = missing.map(({ program }) => program).join(' and ')
   let reason

@@ -117,7 +117,8 @@ export class KeyReader<Id, Value> {
     let refused: string | undefined
     let pauseMs = PAUSE_MS
     let waitingSince: number | undefined
-    await attendance.begun
+    // Only at the start: a value of the first level costs less than a turn through the queue.
+    if (attendance.begun !== undefined) await attendance.begun
     while (attendance.isReading) {
       // The question is asked only now, so it is theirs too.
       admit(room)
@@ -202,8 +203,8 @@ export class KeyReader<Id, Value> {
     }
   }
 
-  async #decode(text: string): Promise<Decoded<Value>> {
-    return await this.#options.codec.decode(text)
+  #decode(text: string): Decoded<Value> | Promise<Decoded<Value>> {
+    return this.#options.codec.decode(text)
   }
 
   /** Tells the store something that the reader need not wait for to be right. */

@@ -8,16 +8,19 @@ export class StoreTimeout extends Error {
 }
 
 /** Waits for a promise no longer than `ms`; then it goes on unheard. */
-export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  try {
-    return await Promise.race([
-      promise,
-      new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new StoreTimeout(ms)), ms)
-      }),
-    ])
-  } finally {
-    clearTimeout(timer)
-  }
+export function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  // One promise and no race: every read of a cache comes through here.
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new StoreTimeout(ms)), ms)
+    promise.then(
+      (value) => {
+        clearTimeout(timer)
+        resolve(value)
+      },
+      (error: unknown) => {
+        clearTimeout(timer)
+        reject(error)
+      },
+    )
+  })
 }

@@ -1,4 +1,5 @@
 import type { Case } from './case.ts'
+import { cache } from './cases/cache.ts'
 import { consumer } from './cases/consumer.ts'
 import { drain } from './cases/drain.ts'
 import { growth } from './cases/growth.ts'
@@ -11,4 +12,16 @@ import { twoPhase } from './cases/two-phase.ts'
 import { wakeUp } from './cases/wake-up.ts'
 
 /** Everything that is measured, in the order in which it is. */
-export const cases: readonly Case[] = [producer, drain, latency, growth, http, consumer, wakeUp, twoPhase, saga, peers]
+export const cases: readonly Case[] = [
+  producer,
+  drain,
+  latency,
+  growth,
+  http,
+  consumer,
+  wakeUp,
+  twoPhase,
+  saga,
+  cache,
+  peers,
+]

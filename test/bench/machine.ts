@@ -12,7 +12,19 @@ export function describeMachine({ postgres, nats }: Servers): readonly string[] 
   ]
 }
 
-const PEERS = ['pg', 'kysely', 'undici', '@nats-io/jetstream', 'pg-boss', 'graphile-worker', 'pg-transactional-outbox']
+const PEERS = [
+  'pg',
+  'kysely',
+  'undici',
+  '@nats-io/jetstream',
+  'redis',
+  'ioredis',
+  'pg-boss',
+  'graphile-worker',
+  'pg-transactional-outbox',
+  'bentocache',
+  '@epic-web/cachified',
+]
 
 function settings(): string {
   return ['fsync=on', 'synchronous_commit=on', ...Object.entries(POSTGRES_SETTINGS).map((pair) => pair.join('='))].join(

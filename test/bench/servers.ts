@@ -4,7 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
-import { type NatsServer, type PostgresServer, startNats, startPostgres } from '@postcommit/relay/dev'
+import {
+  type NatsServer,
+  type PostgresServer,
+  type RedisServer,
+  type ServerLifecycle,
+  startNats,
+  startPostgres,
+  startRedis,
+} from '@postcommit/relay/dev'
 import pg from 'pg'
 import { applyMigrations } from '../../relay/store/migrate.ts'
 
@@ -19,6 +27,10 @@ export interface Servers {
   stream(): Promise<BenchStream>
   /** Another PostgreSQL, for what must not disturb the others. It sweeps and saves nothing by itself. */
   postgresAside(): Promise<{ readonly url: string }>
+  /** A Redis for one case, which may kill it. */
+  redisAside(settings: Readonly<Record<string, string>>): Promise<RedisServer>
+  /** Another nats-server, for a case that kills it. */
+  natsAside(): Promise<NatsServer>
   /** Ends them; a second call waits for the first. */
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -52,6 +64,8 @@ const DUPLICATE_WINDOW_NS = 10 * 60 * 1e9
 
 const ASIDE_SETTINGS = { ...POSTGRES_SETTINGS, autovacuum: 'off', checkpoint_timeout: '1h' }
 
+type Aside = Pick<Servers, 'postgresAside' | 'redisAside' | 'natsAside'>
+
 /** Starts PostgreSQL and nats-server in a folder of their own, which is removed with them. */
 export async function startServers(): Promise<Servers> {
   const folder = await mkdtemp(join(tmpdir(), 'postcommit-bench-'))
@@ -59,11 +73,16 @@ export async function startServers(): Promise<Servers> {
     startPostgres({ dataDir: join(folder, 'postgres'), settings: POSTGRES_SETTINGS }),
     startNats({ storeDir: join(folder, 'nats') }),
   ] as const
-  const aside: Promise<PostgresServer>[] = []
-  const startAside = () => {
-    const server = startPostgres({ dataDir: join(folder, `postgres-${aside.length}`), settings: ASIDE_SETTINGS })
+  const aside: Promise<ServerLifecycle>[] = []
+  const keep = <Server extends ServerLifecycle>(server: Promise<Server>): Promise<Server> => {
     aside.push(server)
     return server
+  }
+  const own = (name: string) => join(folder, `${name}-${aside.length}`)
+  const startAside: Aside = {
+    postgresAside: () => keep(startPostgres({ dataDir: own('postgres'), settings: ASIDE_SETTINGS })),
+    redisAside: (settings) => keep(startRedis({ dataDir: own('redis'), settings })),
+    natsAside: () => keep(startNats({ storeDir: own('nats') })),
   }
   const end = async () => {
     for (const started of await Promise.allSettled([...starting, ...aside])) {
@@ -84,7 +103,7 @@ function use(
   postgres: PostgresServer,
   nats: NatsServer,
   connection: NatsConnection,
-  { startAside, end }: { startAside: () => Promise<PostgresServer>; end: () => Promise<void> },
+  { startAside, end }: { readonly startAside: Aside; readonly end: () => Promise<void> },
 ): Servers {
   const databases = new Set<BenchDatabase>()
   let ended: Promise<void> | undefined
@@ -108,7 +127,7 @@ function use(
       return database
     },
     stream: () => openStream(connection),
-    postgresAside: startAside,
+    ...startAside,
     [Symbol.asyncDispose]: () => {
       ended ??= endAll()
       return ended
