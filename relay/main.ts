@@ -35,6 +35,6 @@ await runProgram(process.argv.slice(2), {
   finish(code) {
     process.exitCode = code
   },
-  end: (code) => process.exit(code),
+  end: (code) => process.exit(code ?? process.exitCode),
   stopSignal: listenForStop,
 })

@@ -11,8 +11,8 @@ export interface CommandContext {
   err(line: string): void
   /** Sets what the process will end with; 0 if no command does. */
   finish(code: ExitCode): void
-  /** Ends the process at once, whatever it still holds open. */
-  end(code: ExitCode): void
+  /** Ends the process at once, whatever it still holds open; without a code, with the one of `finish`. */
+  end(code?: ExitCode): void
   /**
    * Aborted by the first SIGINT or SIGTERM; a second one ends the process at once. A command that does not ask for it
    * is ended by the first.

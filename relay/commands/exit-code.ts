@@ -25,6 +25,7 @@ export function exitCodeOf(error: unknown): ExitCode {
     case 'POSTCOMMIT_API_EXPOSED':
       return ExitCode.Usage
     case 'POSTCOMMIT_DATABASE_UNREACHABLE':
+    case 'POSTCOMMIT_CACHE_UNREACHABLE':
       return ExitCode.Unreachable
     default:
       return ExitCode.Failed

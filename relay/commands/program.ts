@@ -3,6 +3,7 @@ import { PostcommitError } from 'postcommit/protocol'
 import { maskAddresses } from '../observe/mask-addresses.ts'
 import { RELAY_VERSION } from '../version.ts'
 import { apiKeyCommand } from './api-key.ts'
+import { cacheCommand } from './cache.ts'
 import { checkConfigCommand } from './check-config.ts'
 import type { CommandContext } from './context.ts'
 import { deadLetterCommand } from './dead-letter.ts'
@@ -30,6 +31,7 @@ const COMMANDS = [
   deadLetterCommand,
   transactionCommand,
   inDoubtCommand,
+  cacheCommand,
   apiKeyCommand,
   checkConfigCommand,
   doctorCommand,

@@ -114,6 +114,13 @@ export class Attendance {
     throw new PostcommitError('POSTCOMMIT_CACHE_UNREACHABLE', { reason: 'too many processes write its board at once' })
   }
 
+  /** Since when what is stored may be believed, as the store has it now; undefined: nothing that is there will be. */
+  async believedSince(): Promise<number | undefined> {
+    const { read, hasMissed, since } = await this.update(() => undefined)
+    // Whoever switches reads on again sees to it that nothing of before is read.
+    return !read && hasMissed ? undefined : since
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true

@@ -1,7 +1,7 @@
 /** What a store says to somebody who wants a value. */
 export type Claim =
-  /** It is there and nothing has invalidated it. */
-  | { readonly state: 'hit'; readonly text: string }
+  /** It is there and nothing has invalidated it; `isNear`: in the memory of this process. */
+  | { readonly state: 'hit'; readonly text: string; readonly isNear?: true }
   /** It is not; the caller is the one that loads it. `stale` is what an invalidation has left, within its deadline. */
   | { readonly state: 'load'; readonly lease: string; readonly stale?: string | undefined }
   /** Somebody else loads it. */
@@ -15,6 +15,13 @@ export interface ClaimOptions {
   readonly since: number
   /** A value that the caller cannot use: treated as if it were not there. */
   readonly refused?: string | undefined
+}
+
+/** A value that is a hit. */
+export interface Stored {
+  readonly text: string
+  /** When its load was claimed, by the store's clock, milliseconds: tells one fill of a key from the next. */
+  readonly claimedAt: number
 }
 
 /** How a value is invalidated. */
@@ -55,7 +62,7 @@ export interface CacheStore {
   /** Resolves when no claim that comes from now on is answered with what was there. */
   invalidate(key: string, invalidation: Invalidation): Promise<void>
   /** What a claim would call a hit, without claiming. */
-  peek(key: string, since: number): Promise<string | undefined>
+  peek(key: string, since: number): Promise<Stored | undefined>
   /** Reads the text that all processes share. */
   readBoard(): Promise<BoardReading>
   /** Replaces it if it is still `before`; false if it is not. */

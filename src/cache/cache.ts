@@ -2,12 +2,14 @@ import { sleep } from '../clock.ts'
 import { type Duration, readDuration } from '../duration.ts'
 import { PostcommitError } from '../protocol/errors.ts'
 import { Attendance } from './attendance.ts'
+import { type CacheStats, type CountedStats, noStats } from './cache-stats.ts'
 import type { CacheStore } from './cache-store.ts'
-import type { CachedValues } from './cached-values.ts'
+import type { CachedValues, VerifyOptions } from './cached-values.ts'
 import { createCodec } from './codec.ts'
 import { type CompiledDefinition, compileDefinition, type DefinitionOptions } from './definition.ts'
+import { LaterComparisons } from './later-comparisons.ts'
 import { gatherLoads } from './loader.ts'
-import { type CacheStats, KeyReader } from './reader.ts'
+import { KeyReader } from './reader.ts'
 import { laggards, type SwitchChange, setSwitch, switchProblem } from './switchboard.ts'
 import { compareOne, type Verification } from './verify.ts'
 import { within } from './within.ts'
@@ -18,14 +20,17 @@ export interface CacheOptions {
   readonly store: CacheStore
   /** How long the store may take to answer before a read goes to the database, default 500 ms. */
   readonly timeout?: Duration
-  /** Told when the store is lost, and of refreshes that failed. The default emits a process warning. */
+  /** Told when the store is lost, of refreshes that failed, and of old values. The default emits a process warning. */
   readonly onError?: (error: unknown, about: CacheTrouble) => void
 }
 
 /** What an error of a cache is about. */
 export interface CacheTrouble {
-  /** `store`: reads go to the database until it is back. `refresh`: a value stays stale, at most to its deadline. */
-  readonly what: 'store' | 'refresh'
+  /**
+   * `store`: reads go to the database until it is back. `refresh`: a value stays stale, at most to its deadline.
+   * `inconsistent`: {@link Cache.verifyLater} has found a value that is not what the database holds.
+   */
+  readonly what: 'store' | 'refresh' | 'inconsistent'
   /** The key, where it is about one. */
   readonly key?: string
 }
@@ -48,8 +53,15 @@ export interface Cache extends AsyncDisposable {
    */
   apply(name: string, key: string, invalidationId: string): Promise<void>
   /**
-   * Compares one value with the database some time from now and counts the result in {@link Cache.stats}. What is not
-   * defined here is not compared, what cannot be compared is not counted.
+   * What {@link CachedValues.verify} does, by the name of the definition.
+   * @throws `POSTCOMMIT_INVALID_OPTIONS` if nothing of this name is defined; `POSTCOMMIT_CACHE_UNREACHABLE`; what the
+   * loader throws.
+   */
+  verify(name: string, ids: readonly unknown[], options?: VerifyOptions): Promise<Verification>
+  /**
+   * Compares one value with the database some time from now, counts the result in {@link Cache.stats} and tells
+   * `onError` of a value that is old. What is not defined here is not compared, what cannot be compared is not counted.
+   * No more than a thousand comparisons wait at once; others are left out.
    */
   verifyLater(name: string, id: unknown, afterMs: number): void
   /**
@@ -76,7 +88,7 @@ export interface Cache extends AsyncDisposable {
 
 interface Defined {
   readonly compiled: CompiledDefinition<never>
-  readonly stats: CacheStats
+  readonly stats: CountedStats
   readonly verify: CachedValues<never, unknown>['verify']
 }
 
@@ -112,13 +124,16 @@ export function createCache({ store, timeout = 500, onError = warn }: CacheOptio
   if (timeoutMs === undefined || timeoutMs < 1) throw invalidOptions('createCache', `timeout is ${timeout}`)
   const attendance = new Attendance({ store, timeoutMs, onLost: (error) => onError(error, { what: 'store' }) })
   const defined = new Map<string, Defined>()
+  const later = new LaterComparisons(onError)
   let isClosed = false
 
   async function tryToApply(name: string, key: string, invalidationId: string): Promise<void> {
     if (!attendance.isInvalidating) return
-    const staleMs = defined.get(name)?.compiled.staleMs ?? 0
+    const { compiled, stats } = defined.get(name) ?? {}
     try {
-      await within(APPLY_TIMEOUT_MS, store.invalidate(`${name}:${key}`, { staleMs, id: invalidationId }))
+      const invalidation = { staleMs: compiled?.staleMs ?? 0, id: invalidationId }
+      await within(APPLY_TIMEOUT_MS, store.invalidate(`${name}:${key}`, invalidation))
+      if (stats !== undefined) stats.invalidated += 1
     } catch (cause) {
       attendance.failed(cause)
       throw unreachable(cause)
@@ -140,25 +155,20 @@ export function createCache({ store, timeout = 500, onError = warn }: CacheOptio
     define<Id, Value>(name: string, options: DefinitionOptions<Id, Value>): CachedValues<Id, Value> {
       if (defined.has(name)) throw invalidOptions('define', `${name} is defined already`)
       const compiled = compileDefinition<Id>(name, options)
-      const values = valuesOf(compiled, options, {
-        store,
-        attendance,
-        timeoutMs,
-        onError,
-        apply,
-        tryToApply,
-        isClosed: () => isClosed,
-      })
-      defined.set(name, { compiled, stats: values.stats, verify: values.verify })
+      const stats = noStats()
+      const common = { store, attendance, timeoutMs, onError, apply, tryToApply, isClosed: () => isClosed }
+      const values = valuesOf(compiled, options, { ...common, stats })
+      defined.set(name, { compiled, stats, verify: values.verify })
       return values
     },
+    async verify(name, ids, options) {
+      const { verify } = defined.get(name) ?? {}
+      if (verify === undefined) throw invalidOptions('verify', `${name} is not defined`)
+      // Whoever defined them says what ids are; here they come back from a message or from a command line.
+      return await verify(ids as never[], options)
+    },
     verifyLater(name, id, afterMs) {
-      const compare = () =>
-        defined
-          .get(name)
-          ?.verify([id as never])
-          .catch(() => undefined)
-      setTimeout(() => void compare(), afterMs).unref()
+      if (defined.has(name)) later.add(() => cache.verify(name, [id]), afterMs)
     },
     switch: (change, options) => switchAll(attendance, change, options),
     get readsFrom() {
@@ -169,6 +179,7 @@ export function createCache({ store, timeout = 500, onError = warn }: CacheOptio
     },
     async close() {
       isClosed = true
+      later.stop()
       await attendance.close()
       await store.close()
     },
@@ -177,7 +188,7 @@ export function createCache({ store, timeout = 500, onError = warn }: CacheOptio
   return cache
 }
 
-/** What the definitions of a cache have in common. */
+/** What a definition gets of its cache. */
 interface Common {
   readonly store: CacheStore
   readonly attendance: Attendance
@@ -187,16 +198,16 @@ interface Common {
   /** For a commit, whose message follows in any case. */
   readonly tryToApply: Cache['apply']
   readonly isClosed: () => boolean
+  readonly stats: CountedStats
 }
 
 function valuesOf<Id, Value>(
   definition: CompiledDefinition<Id>,
   options: DefinitionOptions<Id, Value>,
-  { store, attendance, timeoutMs, onError, apply, tryToApply, isClosed }: Common,
+  { store, attendance, timeoutMs, onError, apply, tryToApply, isClosed, stats }: Common,
 ): CachedValues<Id, Value> {
   const { name, keyOf } = definition
   const codec = createCodec(options.schema)
-  const stats = noStats()
   const load = options.loadMany === undefined ? options.load : gatherLoads(options.loadMany)
   const reader = new KeyReader<Id, Value>({
     ...{ definition, codec, store, attendance, timeoutMs, stats },
@@ -214,7 +225,7 @@ function valuesOf<Id, Value>(
     invalidate: (id) => apply(name, keyOf(id), ''),
     apply: (key, invalidationId) => tryToApply(name, key, invalidationId),
     async verify(ids, { graceMs = 1000 } = {}) {
-      const since = () => attendance.since
+      const since = () => attendance.believedSince().catch(rethrowUnreachable)
       const compare = (id: Id) =>
         compareOne({ store, codec, since, load: options.load, graceMs }, `${name}:${keyOf(id)}`, id)
       return count(stats, await Promise.all(ids.map(compare)))
@@ -253,29 +264,12 @@ async function switchAll(
   }
 }
 
-function count(
-  stats: ReturnType<typeof noStats>,
-  comparisons: readonly Awaited<ReturnType<typeof compareOne>>[],
-): Verification {
+function count(stats: CountedStats, comparisons: readonly Awaited<ReturnType<typeof compareOne>>[]): Verification {
   const inconsistent = comparisons.flatMap(({ inconsistency }) => inconsistency ?? [])
   const cached = comparisons.filter((comparison) => comparison.cached).length
   stats.verified += cached
   stats.inconsistent += inconsistent.length
   return { checked: comparisons.length, cached, inconsistent }
-}
-
-function noStats(): { -readonly [Name in keyof CacheStats]: CacheStats[Name] } {
-  return {
-    hits: 0,
-    stale: 0,
-    loads: 0,
-    loadsFailed: 0,
-    fillsDropped: 0,
-    bypassed: 0,
-    mismatched: 0,
-    verified: 0,
-    inconsistent: 0,
-  }
 }
 
 function rethrowUnreachable(error: unknown): never {

@@ -1,6 +1,6 @@
 import type { Invalidatable } from '../invalidation.ts'
 import { PostcommitError } from '../protocol/errors.ts'
-import type { CacheStats } from './reader.ts'
+import type { CacheStats } from './cache-stats.ts'
 import type { Verification } from './verify.ts'
 
 /** A kind of values that is cached: what `cache.define` gives. */

@@ -78,7 +78,7 @@ export function memoryStore({ now = () => performance.now() }: MemoryStoreOption
     },
     async peek(key, since) {
       const slot = slotOf(key)
-      return isHit(slot, since) ? slot.value?.text : undefined
+      return isHit(slot, since) ? slot.value : undefined
     },
     readBoard: async () => ({ text: board, nowMs: now(), doubtfulAtMs: 0 }),
     async swapBoard(before, after) {

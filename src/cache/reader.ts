@@ -1,30 +1,11 @@
 import { sleep } from '../clock.ts'
 import type { Attendance } from './attendance.ts'
+import type { CountedStats } from './cache-stats.ts'
 import type { CacheStore, Claim } from './cache-store.ts'
 import { type Codec, type Decoded, isAbsent, refuseValue } from './codec.ts'
 import type { CompiledDefinition } from './definition.ts'
 import type { Load } from './loader.ts'
 import { within } from './within.ts'
-
-/** Counts of one definition in this process, since it was made. */
-export interface CacheStats {
-  /** Reads answered from the store, stale ones included. */
-  readonly hits: number
-  /** Of those, answered with what an invalidation had left. */
-  readonly stale: number
-  /** Calls of the loader. */
-  readonly loads: number
-  readonly loadsFailed: number
-  /** Loads whose value was not stored because something invalidated it meanwhile. */
-  readonly fillsDropped: number
-  /** Loads past a store that was switched off or could not be reached. */
-  readonly bypassed: number
-  /** Stored values that the schema refused. */
-  readonly mismatched: number
-  /** Values compared with the database, and those that were not what it holds. */
-  readonly verified: number
-  readonly inconsistent: number
-}
 
 /** What a {@link KeyReader} needs. */
 export interface KeyReaderOptions<Id, Value> {
@@ -34,7 +15,7 @@ export interface KeyReaderOptions<Id, Value> {
   readonly attendance: Attendance
   readonly timeoutMs: number
   readonly load: Load<Id>
-  readonly stats: { -readonly [Name in keyof CacheStats]: CacheStats[Name] }
+  readonly stats: CountedStats
   /** Told of a refresh that failed behind a stale value. */
   readonly onRefreshFailed: (error: unknown, key: string) => void
 }
@@ -53,6 +34,7 @@ interface Room<Value> {
 interface Found<Value> {
   readonly text: string
   readonly value: Value | null
+  readonly isHit: boolean
   /** Nothing has invalidated it up to now, so it is also for those who came while it was being loaded. */
   readonly isCurrent: boolean
 }
@@ -92,8 +74,10 @@ export class KeyReader<Id, Value> {
       try {
         const found = await this.#read(key, id, room)
         if (found.isCurrent) admit(room)
+        if (!found.isHit) this.#options.stats.misses += room.members.length
         await this.#handOut(found, room.members)
       } catch (error) {
+        this.#options.stats.misses += room.members.length
         for (const { reject } of room.members) reject(error)
       }
       room.members = room.queue.splice(0)
@@ -145,7 +129,7 @@ export class KeyReader<Id, Value> {
     return await this.#loadFound(key, id)
   }
 
-  async #present(text: string, { state }: Claim, readers: number): Promise<Found<Value> | undefined> {
+  async #present(text: string, claim: Claim, readers: number): Promise<Found<Value> | undefined> {
     const { stats } = this.#options
     const decoded = await this.#decode(text)
     if (decoded.problem !== undefined) {
@@ -153,8 +137,9 @@ export class KeyReader<Id, Value> {
       return undefined
     }
     stats.hits += readers
-    if (state !== 'hit') stats.stale += readers
-    return { text, value: decoded.value, isCurrent: false }
+    if (claim.state !== 'hit') stats.stale += readers
+    else if (claim.isNear === true) stats.firstLevel += readers
+    return { text, value: decoded.value, isHit: true, isCurrent: false }
   }
 
   async #claim(key: string, refused: string | undefined): Promise<Claim | undefined> {
@@ -196,7 +181,7 @@ export class KeyReader<Id, Value> {
       const text = codec.encode(key, await load(id))
       const decoded = await this.#decode(text)
       if (decoded.problem !== undefined) return refuseValue(key, decoded.problem)
-      return { text, value: decoded.value, isCurrent: false }
+      return { text, value: decoded.value, isHit: false, isCurrent: false }
     } catch (error) {
       stats.loadsFailed += 1
       throw error

@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import { sleep } from '../clock.ts'
-import type { CacheStore } from './cache-store.ts'
+import type { CacheStore, Stored } from './cache-store.ts'
 import type { Codec } from './codec.ts'
+import { within } from './within.ts'
 
 /** A value in the cache that is not what the database holds. */
 export interface Inconsistency {
@@ -24,7 +26,8 @@ export interface Verification {
 export interface ComparisonOptions<Id> {
   readonly store: CacheStore
   readonly codec: Codec<unknown>
-  readonly since: () => number
+  /** Since when what is stored may be believed; undefined: nothing that is there will be. */
+  readonly since: () => Promise<number | undefined>
   readonly load: (id: Id) => unknown
   /** How long an invalidation may be on its way, milliseconds. */
   readonly graceMs: number
@@ -33,23 +36,35 @@ export interface ComparisonOptions<Id> {
 /** What became of one comparison. */
 export type Comparison = { readonly cached: boolean; readonly inconsistency?: Inconsistency | undefined }
 
+const LOOK_MS = 5000
+
 /**
  * Compares one value of the cache with the database.
  *
  * What differs may have been changed between the two looks, or its invalidation may be on its way. So it is looked at
- * again when `graceMs` is over; only what still holds the text that was wrong then, and is wrong still, is inconsistent.
+ * again when `graceMs` is over: inconsistent is what is still the same fill, not only the same text, and wrong still.
  */
 export async function compareOne<Id>(
   { store, codec, since, load, graceMs }: ComparisonOptions<Id>,
   path: string,
   id: Id,
 ): Promise<Comparison> {
-  const cached = await store.peek(path, since())
-  if (cached === undefined) return { cached: false }
-  if (codec.encode(path, await load(id)) === cached) return { cached: true }
+  const look = async (): Promise<Stored | undefined> => {
+    const believed = await since()
+    return believed === undefined ? undefined : await within(LOOK_MS, store.peek(path, believed))
+  }
+  const first = await look()
+  // What the schema refuses is shown to nobody.
+  if (first === undefined || (await codec.decode(first.text)).problem !== undefined) return { cached: false }
+  const { text: cached, claimedAt } = first
+  if (isSame(cached, codec.encode(path, await load(id)))) return { cached: true }
   await sleep(graceMs)
   const loaded = codec.encode(path, await load(id))
-  const now = await store.peek(path, since())
-  if (now !== cached || loaded === cached) return { cached: true }
+  if (isSame(cached, loaded) || (await look())?.claimedAt !== claimedAt) return { cached: true }
   return { cached: true, inconsistency: { key: path, cached, loaded } }
+}
+
+/** The order of properties, which a column that was added changes, says nothing. */
+function isSame(cached: string, loaded: string): boolean {
+  return cached === loaded || isDeepStrictEqual(JSON.parse(cached), JSON.parse(loaded))
 }

@@ -25,6 +25,11 @@ export const CACHE_ERRORS = {
     action: 'Reads go on from the database. Look at the connection that the store was given.',
     retryable: true,
   },
+  POSTCOMMIT_CACHE_INCONSISTENT: {
+    message: 'what is cached under {key} is not what the database holds',
+    action: 'Find what changes it without an invalidation (watchTable sees every write), or loads it from a replica.',
+    retryable: false,
+  },
   POSTCOMMIT_CACHE_BUCKET_UNSUITABLE: {
     message: 'bucket {bucket} cannot keep a cache: {reason}',
     action: 'Name another bucket, which is made as it must be, or correct the stream KV_{bucket}.',

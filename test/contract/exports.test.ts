@@ -42,6 +42,7 @@ const NAMES = {
   ],
   'postcommit/cache': [
     'applyInvalidations',
+    'cacheMetrics',
     'createCache',
     'memoryStore',
     'natsKvStore',

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type Duration, readDuration } from '../../duration.ts'
 import type { NatsConnectionLike } from '../../nats/nats-connection.ts'
 import { PostcommitError } from '../../protocol/errors.ts'
-import type { CacheStore, Claim, ClaimOptions } from '../cache-store.ts'
+import type { CacheStore, Claim, ClaimOptions, Stored } from '../cache-store.ts'
 import { BucketWatch } from './bucket-watch.ts'
 import { FirstLevel } from './first-level.ts'
 import { KvBucket, type StoredMessage } from './kv-bucket.ts'
@@ -107,7 +107,7 @@ class NatsKvStore implements CacheStore {
     const token = encodeKey(key)
     const kept = this.#watch?.isLive ? this.#first?.get(token) : undefined
     if (kept !== undefined && kept.claimedAt >= options.since && kept.text !== options.refused) {
-      return { state: 'hit', text: kept.text }
+      return { state: 'hit', text: kept.text, isNear: true }
     }
     return this.#claim(token, options)
   }
@@ -118,7 +118,7 @@ class NatsKvStore implements CacheStore {
       const time = await this.#clock.now()
       const found = await this.#read(token, time)
       const { entry, message } = found ?? {}
-      const hit = hitOf(found, time, since)
+      const hit = hitOf(found, time, since)?.text
       if (hit !== undefined && hit !== refused) return { state: 'hit', text: hit }
       const stale = staleOf(entry, time, since)
       if (entry?.kind === 'lock' && (message?.storedAt ?? 0) + entry.leaseMs > time.earliest) {
@@ -176,7 +176,7 @@ class NatsKvStore implements CacheStore {
       const now = Math.floor(time.earliest)
       const value: StaleValue | undefined =
         entry?.kind === 'value' && hit !== undefined
-          ? { text: hit, claimedAt: entry.claimedAt, until: (message?.storedAt ?? 0) + entry.ttlMs }
+          ? { ...hit, until: (message?.storedAt ?? 0) + entry.ttlMs }
           : before
       const stale =
         staleMs === 0 || value === undefined ? undefined : { ...value, until: Math.min(value.until, now + staleMs) }
@@ -186,7 +186,7 @@ class NatsKvStore implements CacheStore {
     return false
   }
 
-  async peek(key: string, since: number): Promise<string | undefined> {
+  async peek(key: string, since: number): Promise<Stored | undefined> {
     const time = await this.#clock.now()
     return hitOf(await this.#read(encodeKey(key)), time, since)
   }
@@ -246,10 +246,10 @@ class NatsKvStore implements CacheStore {
   }
 }
 
-function hitOf(found: Found, time: ServerTime, since: number): string | undefined {
+function hitOf(found: Found, time: ServerTime, since: number): Stored | undefined {
   if (found?.entry.kind !== 'value') return undefined
   const { text, claimedAt, ttlMs } = found.entry
-  return claimedAt >= since && found.message.storedAt + ttlMs > time.latest ? text : undefined
+  return claimedAt >= since && found.message.storedAt + ttlMs > time.latest ? { text, claimedAt } : undefined
 }
 
 function staleOf(entry: KvEntry | undefined, time: ServerTime, since: number): StaleValue | undefined {

@@ -59,8 +59,8 @@ export function redisStore(
       await evaluate(INVALIDATE, [prefix + key], [String(staleMs), id])
     },
     async peek(key, since) {
-      const [text] = listOf(await evaluate(PEEK, [prefix + key], [String(since)]))
-      return text === undefined ? undefined : String(text)
+      const [text, claimedAt] = listOf(await evaluate(PEEK, [prefix + key], [String(since)]))
+      return text === undefined ? undefined : { text: String(text), claimedAt: Number(claimedAt) }
     },
     async readBoard() {
       const [now, doubtfulAt, text] = listOf(await evaluate(READ_BOARD, [board, doubt], ['0']))

@@ -75,10 +75,10 @@ if life > 0 then redis.call('pexpire', KEYS[1], life) end
 return 0
 `)
 
-/** ARGV: since. Replies the value that a claim would call a hit. */
+/** ARGV: since. Replies the value that a claim would call a hit, and when its load was claimed. */
 export const PEEK = script(`
 local h = redis.call('hmget', KEYS[1], 'v', 'ct', 'sd')
-if h[1] and not h[3] and tonumber(h[2] or 0) >= tonumber(ARGV[1]) then return { h[1] } end
+if h[1] and not h[3] and tonumber(h[2] or 0) >= tonumber(ARGV[1]) then return { h[1], h[2] } end
 return {}
 `)
 

@@ -68,7 +68,7 @@ export class StoreHistory {
     await this.#do({ do: 'load', at: this.#holders.length - 1 })
     await this.#do({ do: 'fill', at: this.#holders.length - 1 })
     const last = await this.#store.peek(this.#key, this.#since)
-    demand(last === String(this.#version), `in the end it holds ${last}, not ${this.#version}`)
+    demand(last?.text === String(this.#version), `in the end it holds ${last?.text}, not ${this.#version}`)
   }
 
   get #now(): number {
