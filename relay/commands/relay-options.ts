@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { credsAuthenticator, type NodeConnectionOptions } from '@nats-io/transport-node'
 import { PostcommitError } from 'postcommit/protocol'
+import { configuredStreams } from '../config/configured-streams.ts'
 import type { RelayConfig } from '../config/schema.ts'
 import type { RelayOptions } from '../relay.ts'
 
@@ -28,7 +29,7 @@ export function relayOptions(config: RelayConfig, cwd: string): Omit<RelayOption
     ...(nats.servers.length > 0 && {
       nats: {
         connection: natsConnection(nats, cwd),
-        streams: nats.streams.map(({ maxAgeMs, ...stream }) => ({
+        streams: configuredStreams(config).map(({ maxAgeMs, ...stream }) => ({
           ...stream,
           ...(maxAgeMs !== undefined && { maxAgeMs }),
         })),

@@ -1,4 +1,5 @@
 import { isLoopback } from '../loopback.ts'
+import { repeatHorizonMs, takesInvalidations } from './configured-streams.ts'
 import { remotePlaintextHost } from './formats.ts'
 import type { RelayConfig } from './schema.ts'
 
@@ -43,11 +44,17 @@ function* nats({ nats, retentionMs, leaseMs }: RelayConfig): Generator<ConfigPro
     yield { path: ['nats', missing], message: 'tlsCertFile and tlsKeyFile go together' }
   }
   const names = nats.streams.map(({ name }) => name)
+  const taken = nats.cacheStream ? nats.streams.find(takesInvalidations) : undefined
+  if (taken !== undefined) {
+    yield {
+      path: ['nats', 'cacheStream'],
+      message: `the stream ${taken.name} takes the invalidations of caches already`,
+    }
+  }
   for (const [index, { name, duplicateWindowMs }] of nats.streams.entries()) {
     if (names.indexOf(name) < index)
       yield { path: ['nats', 'streams', index, 'name'], message: `${name} is there twice` }
-    // The longest time in which this relay or its successor publishes a message again.
-    const horizonMs = 2 * leaseMs + nats.ackTimeoutMs
+    const horizonMs = repeatHorizonMs({ nats, leaseMs })
     if (duplicateWindowMs < horizonMs) {
       yield {
         path: ['nats', 'streams', index, 'duplicateWindowMs'],

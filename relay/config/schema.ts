@@ -97,6 +97,10 @@ const Nats = z.strictObject({
     .max(100)
     .default([])
     .describe('Streams to check at the start, and to create where they ask for it.'),
+  cacheStream: z
+    .boolean()
+    .default(false)
+    .describe('Creates the stream POSTCOMMIT_CACHE for the invalidations of caches (docs/cache.md) if it is missing.'),
 })
 
 const Coordinator = z.strictObject({

@@ -1,16 +1,18 @@
+import { NO_STREAM } from '../nats/consumer-info.ts'
 import type { NatsConnectionLike } from '../nats/nats-connection.ts'
-import { subscribe } from '../nats/subscribe.ts'
+import { subscribe, warnOfTrouble } from '../nats/subscribe.ts'
 import type { SubscriptionTrouble } from '../nats/subscribe-options.ts'
 import type { Subscription } from '../nats/subscription.ts'
-import { INVALIDATION_SUBJECT, type InvalidationPayload } from '../protocol/invalidation.ts'
+import { PostcommitError } from '../protocol/errors.ts'
+import { CACHE_STREAM, INVALIDATION_SUBJECT, type InvalidationPayload } from '../protocol/invalidation.ts'
 import type { Cache } from './cache.ts'
 
 /** What {@link applyInvalidations} takes. */
 export interface ApplyInvalidationsOptions {
   /** A connection of `@nats-io/transport-node` or of `nats` 2.x that reconnects for ever. */
   readonly connection: NatsConnectionLike
-  /** The stream that takes `postcommit.cache.>`. */
-  readonly stream: string
+  /** The stream that takes `postcommit.cache.>`, default `POSTCOMMIT_CACHE`: a relay makes it with `nats.cacheStream`. */
+  readonly stream?: string
   /** The durable consumer: one for each place with values of its own; the processes that share such a place share it. */
   readonly durable: string
   /** The caches to apply to; an invalidation is done when all of them have applied it. */
@@ -33,18 +35,19 @@ const VERIFY_AFTER_MS = 1000
  *
  * It may run beside the readers or in a process of its own, once or many times. What the committing process has
  * applied already is recognised and changes nothing. A cache that cannot be reached keeps its invalidations waiting;
- * when it is back it is not believed before they are applied.
+ * when it is back it is not believed before they are applied. While the stream is not there, `onError` is told
+ * (`POSTCOMMIT_CACHE_STREAM_MISSING`) and it is tried again.
  *
  * @throws what `subscribe` throws.
  * @example
  * ```ts
- * const applying = await applyInvalidations({ connection, stream: 'CACHE', durable: 'shop-cache', caches: [cache] })
+ * const applying = await applyInvalidations({ connection, durable: 'shop-cache', caches: [cache] })
  * // …
  * await applying.stop()
  * ```
  */
 export async function applyInvalidations(options: ApplyInvalidationsOptions): Promise<Subscription> {
-  const { connection, stream, durable, caches, name = '>', verify, onError } = options
+  const { connection, stream = CACHE_STREAM, durable, caches, name = '>', verify, onError = warnOfTrouble } = options
   return await subscribe<InvalidationPayload | undefined>({
     connection,
     stream,
@@ -56,7 +59,7 @@ export async function applyInvalidations(options: ApplyInvalidationsOptions): Pr
     ackWaitMs: 1000,
     backOff: { baseMs: 50, capMs: 1000 },
     parse: readInvalidation,
-    ...(onError !== undefined && { onError }),
+    onError: (error, about) => onError(isStreamMissing(error) ? streamMissing(stream, error) : error, about),
     async handle({ id: invalidationId, topic, payload }) {
       // Nothing that was ever an invalidation; waiting for it to become one would keep its key waiting.
       if (payload === undefined) return
@@ -68,6 +71,15 @@ export async function applyInvalidations(options: ApplyInvalidationsOptions): Pr
       }
     },
   })
+}
+
+function isStreamMissing(error: unknown): boolean {
+  const { cause } = error instanceof Error ? error : {}
+  return cause instanceof Error && 'code' in cause && cause.code === NO_STREAM
+}
+
+function streamMissing(stream: string, cause: unknown): PostcommitError<'POSTCOMMIT_CACHE_STREAM_MISSING'> {
+  return new PostcommitError('POSTCOMMIT_CACHE_STREAM_MISSING', { stream }, { cause })
 }
 
 function readInvalidation(value: unknown): InvalidationPayload | undefined {

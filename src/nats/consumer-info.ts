@@ -24,7 +24,7 @@ export interface ConsumerConfig {
 /** An error that the JetStream API answered. */
 class JetStreamError extends Error {
   override readonly name = 'JetStreamError'
-  /** `err_code` of the answer: 10014 no such consumer, 10059 no such stream. */
+  /** `err_code` of the answer. */
   readonly code: number
 
   constructor(code: number, description: string) {
@@ -33,6 +33,8 @@ class JetStreamError extends Error {
   }
 }
 
+/** There is no such stream. */
+export const NO_STREAM = 10059
 const CONSUMER_NOT_FOUND = 10014
 
 /** Asks for a consumer; undefined if there is none. Needs `$JS.API.CONSUMER.INFO.<stream>.<durable>` only. */

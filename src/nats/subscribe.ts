@@ -53,7 +53,7 @@ export async function subscribe<Payload, Tx>(
     connection: options.connection,
     options: compiled,
     attempt: (message, attempt) => attemptMessage(options, handle, message, attempt),
-    onError: options.onError ?? warn,
+    onError: options.onError ?? warnOfTrouble,
   })
   await subscription.start()
   return subscription
@@ -67,7 +67,8 @@ function handleOf<Payload, Tx>(
   return (delivery) => inbox.once(delivery, (tx) => handle(delivery, tx))
 }
 
-function warn(error: unknown, { what, id, retryInMs }: SubscriptionTrouble): void {
+/** Tells of what goes wrong where nobody else is told. */
+export function warnOfTrouble(error: unknown, { what, id, retryInMs }: SubscriptionTrouble): void {
   const next = retryInMs === undefined ? '' : `, again in ${retryInMs} ms`
   const text = error instanceof Error ? error.message : String(error)
   process.emitWarning(`subscription (${what}${id === undefined ? '' : ` ${id}`}${next}): ${text}`, 'PostcommitWarning')

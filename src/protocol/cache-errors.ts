@@ -25,6 +25,12 @@ export const CACHE_ERRORS = {
     action: 'Reads go on from the database. Look at the connection that the store was given.',
     retryable: true,
   },
+  POSTCOMMIT_CACHE_STREAM_MISSING: {
+    message: 'the stream {stream} of the invalidations is not there, so none are applied here',
+    action:
+      'Set nats.cacheStream for the relay, which makes POSTCOMMIT_CACHE, or make one that takes postcommit.cache.>',
+    retryable: true,
+  },
   POSTCOMMIT_CACHE_INCONSISTENT: {
     message: 'what is cached under {key} is not what the database holds',
     action: 'Find what changes it without an invalidation (watchTable sees every write), or loads it from a replica.',

@@ -4,6 +4,9 @@ const OWN_SUBJECT = 'postcommit'
 /** Invalidations are published below it, one token more: the name of what is cached. */
 export const INVALIDATION_SUBJECT = `${OWN_SUBJECT}.cache`
 
+/** The stream of the invalidations, unless a service has one of its own for them. */
+export const CACHE_STREAM = 'POSTCOMMIT_CACHE'
+
 /** Whether a subject is one that services cannot publish to. */
 export function isOwnSubject(subject: string): boolean {
   return subject === OWN_SUBJECT || subject.startsWith(`${OWN_SUBJECT}.`)

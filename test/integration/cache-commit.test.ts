@@ -1,4 +1,5 @@
 import { jetstreamManager } from '@nats-io/jetstream'
+import { headers } from '@nats-io/transport-node'
 import { createRelay, type Relay } from '@postcommit/relay'
 import type { NatsServer } from '@postcommit/relay/dev'
 import { pino } from 'pino'
@@ -15,7 +16,7 @@ import {
   valuesNamed,
   watchTable,
 } from 'postcommit/cache'
-import { armFailpoints } from 'postcommit/protocol'
+import { armFailpoints, ENVELOPE } from 'postcommit/protocol'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
@@ -229,6 +230,29 @@ describe('through the relay', () => {
     }
     const sorted = tookMs.sort((a, b) => a - b).map(Math.round)
     process.stdout.write(`equal after a crash: median ${sorted[10]} ms, at most ${sorted.at(-1)} ms\n`)
+  })
+
+  test('a stream that is not there is told by its name, and found once it is', async () => {
+    await using other = await privateNats()
+    await using away = await nats(other.url)
+    const cache = open(memoryStore())
+    const products = defineProducts(cache, db.pool)
+    const told: unknown[] = []
+    const applying = await applyInvalidations({
+      ...{ connection: away.connection, durable: 'shop', caches: [cache] },
+      onError: (error) => told.push(error),
+    })
+    expect(told).toEqual([expect.objectContaining({ code: 'POSTCOMMIT_CACHE_STREAM_MISSING' })])
+    expect(String(told[0])).toContain('POSTCOMMIT_CACHE')
+    const manager = await jetstreamManager(away.connection)
+    await manager.streams.add({ name: 'POSTCOMMIT_CACHE', subjects: ['postcommit.cache.>'] })
+    const carried = headers()
+    carried.set(ENVELOPE.gid, 'someone-s')
+    carried.set(ENVELOPE.branch, '1')
+    carried.set(ENVELOPE.content, 'application/json')
+    away.connection.publish('postcommit.cache.product', '{"key":"7","id":7}', { headers: carried })
+    await eventually(() => expect(products.stats.invalidated).toBe(1), { timeoutMs: 20_000 })
+    await applying.stop()
   })
 
   test('a message that is no invalidation holds up nobody', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { connect } from '@nats-io/transport-node'
 import pg from 'pg'
 import { createOutbox, createRelayClient } from 'postcommit'
+import { applyInvalidations, createCache, memoryStore, valuesNamed } from 'postcommit/cache'
 import { saga } from 'postcommit/transactions'
 import { describe, expect, test } from 'vitest'
 import { descendantsOf, isRunning } from '../../relay/dev/process-table.ts'
@@ -85,6 +86,31 @@ describe('postcommit dev', () => {
     const connection = await connect({ servers: kept.natsUrl ?? '' })
     await connection.close()
     expect(await again.kill('SIGTERM')).toEqual({ code: 0, signal: null })
+  })
+
+  test('serves a cache without a stream made by hand, and says who applies nothing', async () => {
+    const cwd = await privateFolder('dev')
+    await using dev = await startDev(cwd)
+    expect(dev.lines.join('\n')).toContain('POSTCOMMIT_CACHE takes postcommit.cache.>')
+    const { databaseUrl, natsUrl = '' } = await readFacts(cwd)
+    const doctor = async () => (await runCli(['doctor', '--nats-cache-stream', 'true'], { cwd })).stdout
+    expect(await doctor()).toContain('nobody applies the invalidations that it takes')
+    const connection = await connect({ servers: natsUrl })
+    const cache = createCache({ store: memoryStore() })
+    const applying = await applyInvalidations({ connection, durable: 'shop', caches: [cache] })
+    expect(await doctor()).toMatch(/stream POSTCOMMIT_CACHE +takes postcommit\.cache\.>/)
+    const counted = cache.define('product', { ttl: '1m', load: (id: number) => id })
+    const pool = new pg.Pool({ connectionString: databaseUrl })
+    const { gid } = await createOutbox({ db: pool }).commit((_, message) =>
+      message.invalidate(valuesNamed<number>('product'), 7),
+    )
+    await dev.waitForLine(new RegExp(`(published|confirmed) +postcommit\\.cache\\.product +${gid}:1`))
+    await eventually(() => expect(counted.stats.invalidated).toBe(1), { timeoutMs: 20_000 })
+    await applying.stop()
+    await cache.close()
+    await connection.close()
+    await pool.end()
+    expect(await dev.kill('SIGINT')).toEqual({ code: 0, signal: null })
   })
 
   test('carries out a saga of services on this machine, and tells its story', async () => {

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { configuredStreams } from '../../config/configured-streams.ts'
 import { maskUrl } from '../../config/mask.ts'
 import type { RelayConfig } from '../../config/schema.ts'
 import { RELAY_VERSION } from '../../version.ts'
@@ -55,8 +56,8 @@ function natsRows(nats: DevServers['nats']): string[] {
   }
 }
 
-function streamRows({ nats: { streams } }: RelayConfig, nats: DevServers['nats']): string[][] {
-  const rows = streams.map(({ name, subjects }, index) => [
+function streamRows(config: RelayConfig, nats: DevServers['nats']): string[][] {
+  const rows = configuredStreams(config).map(({ name, subjects }, index) => [
     index === 0 ? 'Streams' : '',
     `${name} takes ${subjects.join(', ')}`,
   ])

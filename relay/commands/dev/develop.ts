@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { NATS_DESTINATION } from 'postcommit/protocol'
+import { takesInvalidations } from '../../config/configured-streams.ts'
 import { type LoadedConfig, loadConfig } from '../../config/load.ts'
 import type { RelayConfig } from '../../config/schema.ts'
 import { lockFolder } from '../../dev/folder-lock.ts'
@@ -111,10 +112,11 @@ function loadDevConfig(context: CommandContext, command: Command): LoadedConfig 
 function devConfig({ config, sourceOf }: LoadedConfig, { databaseUrl, nats, ownDatabase }: DevServers): RelayConfig {
   const isDefault = (key: keyof RelayConfig['log']) => sourceOf(['log', key]) === 'default'
   const streams = config.nats.streams.map((stream) => ({ ...stream, create: true }))
+  const cacheStream = !streams.some(takesInvalidations)
   return {
     ...config,
     ...(ownDatabase && { databases: { main: { url: databaseUrl } } }),
-    ...(nats.kind === 'started' && { nats: { ...config.nats, servers: [nats.url], streams } }),
+    ...(nats.kind === 'started' && { nats: { ...config.nats, servers: [nats.url], streams, cacheStream } }),
     log: {
       level: isDefault('level') ? 'warn' : config.log.level,
       format: isDefault('format') ? 'text' : config.log.format,

@@ -1,5 +1,6 @@
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream'
 import { connect, nanos } from '@nats-io/transport-node'
+import { isOwnSubject } from 'postcommit/protocol'
 import { selectWaitingTopics } from '../../store/select-waiting-topics.ts'
 import { pause } from '../pause.ts'
 import type { OpenSource } from '../sources.ts'
@@ -25,7 +26,10 @@ export async function keepDevStream(sources: readonly OpenSource[], url: string)
   async function look(): Promise<void> {
     const topics = (await Promise.all(sources.map(({ pool }) => selectWaitingTopics(pool)))).flat()
     const homeless = new Set<string>()
-    for (const topic of topics) if (!(await hasStream(manager, topic))) homeless.add(topic.split('.', 1)[0] ?? topic)
+    for (const topic of topics) {
+      // Invalidations have a stream of their own, which the relay makes.
+      if (!isOwnSubject(topic) && !(await hasStream(manager, topic))) homeless.add(topic.split('.', 1)[0] ?? topic)
+    }
     if (homeless.size > 0)
       await takeIn(
         manager,

@@ -1,6 +1,7 @@
 import { type JetStreamManager, jetstreamManager, type StreamInfo } from '@nats-io/jetstream'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
-import { LIMITS } from 'postcommit/protocol'
+import { isOwnSubject, LIMITS } from 'postcommit/protocol'
+import { configuredStreams, repeatHorizonMs, takesInvalidations } from '../../config/configured-streams.ts'
 import type { RelayConfig } from '../../config/schema.ts'
 import { natsConnection } from '../relay-options.ts'
 import { reasonOf } from '../sources.ts'
@@ -86,15 +87,14 @@ async function checkJetStream(
   config: RelayConfig,
   topics: readonly string[],
 ): Promise<readonly Check[]> {
-  const { streams, ackTimeoutMs } = config.nats
   let manager: JetStreamManager
   try {
     manager = await jetstreamManager(connection)
   } catch (error) {
     return [fail('JetStream', reasonOf(error), 'Start nats-server with -js, and allow this user the JetStream API.')]
   }
-  const horizonMs = 2 * config.leaseMs + ackTimeoutMs
-  const checked = streams.map(async (stream) => {
+  const horizonMs = repeatHorizonMs(config)
+  const checked = configuredStreams(config).map(async (stream) => {
     const info = await manager.streams.info(stream.name).catch(() => undefined)
     if (info !== undefined) return checkStream(info, horizonMs)
     return stream.create
@@ -104,7 +104,7 @@ async function checkJetStream(
   return [ok('JetStream', 'on'), ...(await Promise.all(checked)), ...(await checkTopics(manager, topics))]
 }
 
-function checkStream({ config }: StreamInfo, horizonMs: number): Check {
+function checkStream({ config, state }: StreamInfo, horizonMs: number): Check {
   const name = `stream ${config.name}`
   const windowMs = config.duplicate_window / 1e6
   if (config.no_ack === true) return fail(name, 'it does not acknowledge (no_ack)', 'Turn no_ack off.')
@@ -122,7 +122,15 @@ function checkStream({ config }: StreamInfo, horizonMs: number): Check {
       'it keeps messages in memory only',
       'Use file storage: an acknowledged message should survive a restart.',
     )
-  return ok(name, `takes ${(config.subjects ?? []).join(', ')}`)
+  const { subjects = [] } = config
+  if (takesInvalidations({ subjects }) && state.consumer_count === 0) {
+    return warn(
+      name,
+      'nobody applies the invalidations that it takes',
+      'Call applyInvalidations() of postcommit/cache.',
+    )
+  }
+  return ok(name, `takes ${subjects.join(', ')}`)
 }
 
 /** Topics that wait although a relay may be running. */
@@ -132,12 +140,17 @@ async function checkTopics(manager: JetStreamManager, topics: readonly string[])
     const names = await manager.streams.names(topic).next()
     if (names.length === 0) homeless.push(topic)
   }
-  if (homeless.length === 0) return []
+  const invalidations = homeless.filter(isOwnSubject)
+  const others = homeless.filter((topic) => !isOwnSubject(topic))
+  const waits = (topics: readonly string[], action: string) =>
+    topics.length === 0
+      ? []
+      : [fail('subjects', `no stream takes ${topics.join(', ')}, of which messages wait`, action)]
   return [
-    fail(
-      'subjects',
-      `no stream takes ${homeless.join(', ')}, of which messages wait`,
-      'Create a stream, or name one under nats.streams with create: true.',
+    ...waits(others, 'Create a stream, or name one under nats.streams with create: true.'),
+    ...waits(
+      invalidations,
+      'Caches learn of no change by other processes: set nats.cacheStream, and restart the relays.',
     ),
   ]
 }
