@@ -10,7 +10,7 @@ import { type Death, describeDeath, drawDeaths } from './fate.ts'
 import { startServers } from './servers.ts'
 
 const PRODUCTS = Array.from({ length: 10 }, (_, index) => index + 1)
-const LIVES = 6
+const LIVES = 4
 const seed = Number(process.argv[2] ?? 7)
 
 const servers = await startServers()
@@ -72,7 +72,7 @@ async function live(service: number, deaths: readonly Death[]): Promise<void> {
 }
 
 function startService(first: number, changes: number, diesAt = 0): ChildProcess {
-  const file = fileURLToPath(new URL('./service.ts', import.meta.url))
+  const file = fileURLToPath(new URL('./product-service.ts', import.meta.url))
   const args = [...process.execArgv, file, ...[first, changes, diesAt].map(String)]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   child.on('message', (said: { id: number; version: number; cache: 'applied' | 'pending' }) => {

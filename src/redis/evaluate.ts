@@ -40,12 +40,18 @@ export function evaluateOn(
   return (script, keys, values) =>
     run.known(script, keys, values).catch((error: unknown) => {
       // After a restart or on another node of a cluster the server does not know it; nothing of it has run then.
-      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
+      if (!isUnknownScript(error)) throw error
       return run.whole(script, keys, onUnknown(script, values))
     })
 }
 
-function runOn(
+/** Whether a server does not know a script by its digest. */
+export function isUnknownScript(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT')
+}
+
+/** How a client runs a script that the server knows, and one that it may not know; undefined if it is of neither package. */
+export function runOn(
   client: NodeRedisLike | IoredisLike,
 ): { readonly known: Evaluate; readonly whole: Evaluate } | undefined {
   if ('evalsha' in client) {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { cp, rename, rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { jetstreamManager } from '@nats-io/jetstream'
 import fc from 'fast-check'
@@ -76,6 +77,35 @@ describe('C9: a store that is away', () => {
     const { loads } = one.db
     await read()
     expect(one.db.loads).toBe(loads)
+  })
+
+  test('Redis back with less than it had acknowledged: every cache in it takes notice, not only the first to come', {
+    timeout: 120_000,
+  }, async () => {
+    await using server = await privateRedis()
+    await using rd = await redis(server.url)
+    const second = rd.ioredis.duplicate({ db: 1 })
+    second.on('error', () => {})
+    const opened = [
+      open(redisStore(rd.nodeRedis, { prefix: 'shop:' })),
+      open(redisStore(rd.ioredis, { prefix: 'mail:' })),
+      open(redisStore(second, { prefix: 'mail:' })),
+    ]
+    const read = () => Promise.all(opened.map(async ({ values }) => (await values.get(1))?.version))
+    expect(await read()).toEqual([1, 1, 1])
+    const kept = `${server.dataDir}.kept`
+    await cp(server.dataDir, kept, { recursive: true })
+    for (const { db, values } of opened) {
+      db.version = 2
+      await values.invalidate(1)
+    }
+    await server.kill()
+    await rm(server.dataDir, { recursive: true })
+    await rename(kept, server.dataDir)
+    await server.start()
+    await eventually(() => expect(opened.map(({ cache }) => cache.readsFrom)).toEqual(Array(3).fill('cache')), patient)
+    expect(await read()).toEqual([2, 2, 2])
+    second.disconnect()
   })
 
   test('NATS restarted with what it had: nothing is read that an invalidation should have taken', {

@@ -1,8 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import { PostcommitError } from '../../protocol/errors.ts'
-import { evaluateOn, type IoredisLike, type NodeRedisLike } from '../../redis/evaluate.ts'
+import {
+  evaluateOn,
+  type IoredisLike,
+  isUnknownScript,
+  type NodeRedisLike,
+  runOn,
+  type Script,
+  script,
+} from '../../redis/evaluate.ts'
+import { mastersOf } from '../../redis/masters.ts'
 import type { CacheStore, Claim } from '../cache-store.ts'
-import { CLAIM, FILL, INVALIDATE, PEEK, READ_BOARD, RELEASE, SWAP_BOARD } from './scripts.ts'
+import { within } from '../within.ts'
+import { CLAIM, FILL, INVALIDATE, PEEK, PROBE, READ_BOARD, RELEASE, SWAP_BOARD } from './scripts.ts'
 
 /** What {@link redisStore} takes beside the client. */
 export interface RedisStoreOptions {
@@ -10,6 +20,9 @@ export interface RedisStoreOptions {
   readonly prefix?: string
 }
 
+/** How far the clocks of the nodes of a cluster may be apart. */
+const CLOCKS_APART_MS = 1000
+const PROBE_MS = 250
 const PREFIX = /^[A-Za-z0-9_.:{}-]{0,64}$/
 
 /**
@@ -32,11 +45,14 @@ export function redisStore(
   // A server that does not know this script was started, or has taken over, since any process has looked at its board,
   // and may be without what it had acknowledged. The script that finds the doubt settles it, or a second process could
   // look in between and see none.
-  const evaluate = evaluateOn(withoutTimeout(client), (script, values) => (script === READ_BOARD ? ['1'] : values))
+  const readBoard = ownScript(client, prefix, READ_BOARD)
+  const evaluate = evaluateOn(withoutTimeout(client), (script, values) => (script === readBoard ? ['0'] : values))
   if (evaluate === undefined) throw invalidOptions('the client is neither of redis nor of ioredis')
   const token = randomBytes(9).toString('base64url')
   const board = `${prefix}{postcommit}:board`
   const doubt = `${prefix}{postcommit}:doubt`
+  const masters = mastersOf(client)
+  const probe = ownScript(client, prefix, PROBE)
   let leases = 0
 
   return {
@@ -63,7 +79,11 @@ export function redisStore(
       return text === undefined ? undefined : { text: String(text), claimedAt: Number(claimedAt) }
     },
     async readBoard() {
-      const [now, doubtfulAt, text] = listOf(await evaluate(READ_BOARD, [board, doubt], ['0']))
+      const forgetful = masters === undefined ? [] : await findForgetful(masters(), probe)
+      const doubted = forgetful.length > 0 ? String(CLOCKS_APART_MS) : ''
+      const [now, doubtfulAt, text] = listOf(await evaluate(readBoard, [board, doubt], [doubted]))
+      // Only now, or another process could find a node that knows the script before the doubt is on the board.
+      await Promise.all(forgetful.map((teach) => teach().catch(() => undefined)))
       const given = text === null || text === undefined ? undefined : String(text)
       return { text: given, nowMs: Number(now), doubtfulAtMs: Number(doubtfulAt) }
     },
@@ -83,6 +103,34 @@ export function redisStore(
 function withoutTimeout(client: NodeRedisLike | IoredisLike): NodeRedisLike | IoredisLike {
   const { withCommandOptions } = client as { readonly withCommandOptions?: (options: object) => NodeRedisLike }
   return withCommandOptions === undefined ? client : withCommandOptions.call(client, { timeout: undefined })
+}
+
+/**
+ * A script that no other cache in the same server has: whoever asks first after a restart teaches it, and another cache
+ * would find it known, with no doubt on a board of its own.
+ */
+function ownScript(client: object, prefix: string, text: string): Script {
+  const { options } = client as { readonly options?: { readonly database?: unknown; readonly db?: unknown } }
+  const database = options?.database ?? options?.db ?? 0
+  return script(`-- ${Number(database)} ${prefix}\n${text}`)
+}
+
+/** Of the nodes of a cluster, those that have forgotten the scripts; what they give back teaches them again. */
+async function findForgetful(
+  masters: ReturnType<NonNullable<ReturnType<typeof mastersOf>>>,
+  script: Script,
+): Promise<readonly (() => Promise<unknown>)[]> {
+  const forgetful: (() => Promise<unknown>)[] = []
+  const probe = async (master: (typeof masters)[number]): Promise<void> => {
+    const run = runOn(await master)
+    await run?.known(script, [], []).catch((error: unknown) => {
+      if (isUnknownScript(error)) forgetful.push(() => run.whole(script, [], []))
+    })
+  }
+  // From one that does not answer nothing is read either. When it is back it is asked before another second is over.
+  await Promise.all(masters.map((master) => within(PROBE_MS, probe(master)).catch(() => undefined)))
+  // A copy: one that answers late is asked again, with the doubt written down before it is taught.
+  return [...forgetful]
 }
 
 function listOf(reply: unknown): readonly unknown[] {

@@ -83,13 +83,16 @@ return {}
 `)
 
 /**
- * KEYS: the text that all processes share, the time of the last doubt. ARGV: 1 to doubt from now on. Replies the
- * server's time, that of the doubt, the text.
+ * KEYS: the text that all processes share, until when what is stored is doubted. ARGV: how long from now on to doubt
+ * it in ms, nothing: not at all. Replies the server's time, that of the doubt, the text.
  */
-export const READ_BOARD = script(`${NOW}
-if ARGV[1] == '1' then redis.call('set', KEYS[2], now) end
+export const READ_BOARD = `${NOW}
+if ARGV[1] ~= '' then redis.call('set', KEYS[2], now + ARGV[1]) end
 return { tostring(now), redis.call('get', KEYS[2]) or '0', redis.call('get', KEYS[1]) }
-`)
+`
+
+/** Does nothing. A server that does not know it was started, or has taken over, since it was last asked. */
+export const PROBE = `return 'known'`
 
 /** ARGV: the text as it was, whether there was one, the new text. */
 export const SWAP_BOARD = script(`

@@ -30,6 +30,8 @@ export interface CacheRun {
 export interface CacheRunOptions {
   readonly seconds: number
   readonly readers: number
+  /** What is killed, and when, is the same for the same seed; what else happens meanwhile is not. */
+  readonly seed?: number
   readonly log?: (line: string) => void
 }
 
@@ -40,7 +42,12 @@ const QUIET_MS_MAX = 20_000
  * Two caches of the same products, in Redis and in NATS KV, with readers here who check what they are shown; writers, a
  * relay and other readers are processes that are killed at random, and so are the servers.
  */
-export async function runCaches({ seconds, readers, log = () => undefined }: CacheRunOptions): Promise<CacheRun> {
+export async function runCaches({
+  seconds,
+  readers,
+  seed = 1,
+  log = () => undefined,
+}: CacheRunOptions): Promise<CacheRun> {
   const folder = await mkdtemp(join(tmpdir(), 'postcommit-cache-'))
   const postgres = await startPostgres({ dataDir: join(folder, 'postgres'), binaries: postgresSource() })
   const nats = await startNats({ storeDir: join(folder, 'nats') })
@@ -51,6 +58,7 @@ export async function runCaches({ seconds, readers, log = () => undefined }: Cac
   /** Those that have come so far as to do something. */
   const running = new Set<number>()
   const kills: Record<string, number> = {}
+  const random = randomOf(seed)
   let writes = 0
   let isOver = false
   await prepare(addresses)
@@ -77,8 +85,8 @@ export async function runCaches({ seconds, readers, log = () => undefined }: Cac
     const reading = Array.from({ length: readers }, (_, n) => read(places, n, invalidated, () => isOver))
     const end = performance.now() + seconds * 1000
     for (let n = 1; performance.now() < end; n += 1) {
-      await sleep(400 + Math.random() * 800)
-      const slot = [...running][Math.floor(Math.random() * running.size)]
+      await sleep(400 + random() * 800)
+      const slot = [...running].toSorted()[Math.floor(random() * running.size)]
       const program = slot === undefined ? undefined : PROGRAMS[slot]
       const victim = n % 9 === 0 ? 'redis' : n % 9 === 5 ? 'nats' : program
       if (victim === undefined) continue
@@ -87,7 +95,7 @@ export async function runCaches({ seconds, readers, log = () => undefined }: Cac
       if (victim === 'redis' || victim === 'nats') {
         const server = victim === 'redis' ? redis : nats
         await server.kill()
-        await sleep(Math.random() * 1000)
+        await sleep(random() * 1000)
         await server.start()
       } else if (slot !== undefined) children.get(slot)?.kill('SIGKILL')
     }
@@ -101,6 +109,15 @@ export async function runCaches({ seconds, readers, log = () => undefined }: Cac
     await places.close()
     await Promise.all([postgres.stop(), nats.stop(), redis.stop()])
     await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Numbers from 0 to 1 that look random and are the same for the same seed: a linear congruential generator. */
+function randomOf(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
   }
 }
 

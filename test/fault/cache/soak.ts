@@ -1,10 +1,13 @@
 import { runCaches } from './run.ts'
 
-/** `npm run test:cache-soak -- 600`: so many seconds, default 60. Ends with 1 if anything old was read. */
+/** `npm run test:cache-soak -- 600 7`: so many seconds, default 60, and that seed. Ends with 1 if anything old was read. */
 const seconds = Number(process.argv[2] ?? 60)
+const seed = Number(process.argv[3] ?? Math.floor(Math.random() * 1e6))
+console.log(`${seconds} s, seed ${seed}`)
 const { reads, writes, old, readsFailed, kills, equalAfterMs, hitRate } = await runCaches({
   seconds,
   readers: 32,
+  seed,
   log: (line) => console.log(line),
 })
 const killed = Object.entries(kills).map(([name, count]) => `${name} ${count}`)
