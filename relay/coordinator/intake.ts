@@ -11,8 +11,11 @@ import { type Move, type MoveRule, moveTransactions } from '../store/transaction
 import { type Registered, type Registration, registerBranches } from '../store/transaction/register-branches.ts'
 import { selectTransactionStates, type TransactionState } from '../store/transaction/select-transaction-states.ts'
 import { type Submission, submitPrepared } from '../store/transaction/submit-prepared.ts'
+import { submitRemembered } from '../store/transaction/submit-remembered.ts'
 import type { ClaimedTransaction, TransactionKey } from '../store/transaction/transaction-row.ts'
+import { claimedFrom } from './claimed-from.ts'
 import { GroupCommit } from './group-commit.ts'
+import type { PreparedMessage } from './prepared-here.ts'
 
 /** What became of a request. */
 export interface Answer {
@@ -35,6 +38,8 @@ export interface Answer {
 export interface SubmitRequest extends Submission {
   /** What to write if there is no such transaction. */
   readonly content?: NewTransaction | undefined
+  /** What is known of a message that was prepared here, and so need not be read again. */
+  readonly remembered?: PreparedMessage | undefined
 }
 
 /** A client's wish to give up what it has prepared. */
@@ -139,11 +144,17 @@ export class Intake {
     const fresh = new Map(
       open.flatMap((one) => (isNew(one) && one.request.content ? [[one.request.content, one.request] as const] : [])),
     )
-    const prepared = open.filter((one) => !isNew(one)).map(({ request }) => request)
-    const [insertions, moves] = await Promise.all([
+    const remembered = open.flatMap(rememberedOf)
+    const prepared = open.filter((one) => !isNew(one) && rememberedOf(one).length === 0).map(({ request }) => request)
+    const [insertions, moves, submitted] = await Promise.all([
       fresh.size === 0 ? undefined : this.#insert([...fresh.keys()].map((request) => ({ request, status: 'none' }))),
       prepared.length === 0 ? undefined : submitPrepared(this.#client, prepared),
+      remembered.length === 0 ? undefined : submitRemembered(this.#client, remembered),
     ])
+    for (const [{ request, message }, { asked, createdAtMs, nowMs }] of submitted ?? []) {
+      const asPrepared = claimedFrom(message.content, nowMs)
+      answers.set(request, begunAnswer({ ...asPrepared, id: message.id, status: 'submitted', asked, createdAtMs }))
+    }
     for (const [content, answer] of insertions ?? []) {
       const request = fresh.get(content)
       if (request !== undefined) answers.set(request, answer)
@@ -151,8 +162,7 @@ export class Intake {
     for (const request of prepared) {
       const claimed = moves?.get(request)
       if (claimed === undefined) continue
-      const taken = claimed.claimed ? { claimed } : {}
-      answers.set(request, { decision: { kind: 'ok' }, status: 'submitted', id: claimed.id, ...taken })
+      answers.set(request, begunAnswer(claimed))
     }
     return answers
   }
@@ -191,6 +201,18 @@ export class Intake {
       ]),
     )
   }
+}
+
+/** A submission whose content is remembered and that is to be begun here; none after it has been looked at in the database. */
+function rememberedOf({ request, status }: Open<SubmitRequest>) {
+  const { tenant, gid, claim, remembered: message } = request
+  if (status !== undefined || claim === undefined || message === undefined) return []
+  return [{ tenant, gid, id: message.id, claim, message, request }]
+}
+
+function begunAnswer(claimed: ClaimedTransaction): Answer {
+  const taken = claimed.claimed ? { claimed } : {}
+  return { decision: { kind: 'ok' }, status: 'submitted', id: claimed.id, ...taken }
 }
 
 /** Undefined: the request could not be settled, and is sent again by its client. */

@@ -14,6 +14,7 @@ import { selectTransactionStates } from '../store/transaction/select-transaction
 import type { Coordinator } from './coordinator.ts'
 import { type HandInDefaults, handIn, operationsOf } from './hand-in.ts'
 import type { Answer, Intake } from './intake.ts'
+import { PreparedHere } from './prepared-here.ts'
 import { submitAndBegin } from './submit-and-begin.ts'
 import type { TargetProblem, TargetRules } from './target-rules.ts'
 import type { Wait } from './waiters.ts'
@@ -30,6 +31,7 @@ export interface OperationsOptions {
 /** Carries out what clients ask of transactions, and answers in the words of the protocol. */
 export class Operations {
   readonly #options: OperationsOptions
+  readonly #preparedHere = new PreparedHere()
 
   constructor(options: OperationsOptions) {
     this.#options = options
@@ -47,6 +49,7 @@ export class Operations {
         return await this.#submit(tenant, operation)
       case 'abort': {
         const { gid, reason = '' } = operation
+        this.#preparedHere.take({ tenant, gid })
         const answer = await this.#options.intake.abort({ tenant, gid, reason })
         return this.#told(tenant, gid, answer)
       }
@@ -61,7 +64,9 @@ export class Operations {
     const { intake, defaults, targets } = this.#options
     const problem = targets.problemOf(transaction)
     if (problem !== undefined) return notAllowed(gid, problem)
-    const answer = await intake.prepare(handIn({ tenant, gid }, transaction, 'prepared', defaults))
+    const content = handIn({ tenant, gid }, transaction, 'prepared', defaults)
+    const answer = await intake.prepare(content)
+    if (answer.decision.kind === 'ok' && answer.id !== undefined) this.#preparedHere.keep({ id: answer.id, content })
     return answerFor(gid, answer)
   }
 
@@ -72,6 +77,7 @@ export class Operations {
     // Before it is handed in, or its end could come before anybody waits for it.
     const wait = waitMs > 0 ? coordinator.wait({ tenant, gid }, waitMs) : undefined
     const content = transaction && handIn({ tenant, gid }, transaction, 'submitted', defaults)
+    const remembered = this.#preparedHere.take({ tenant, gid })
     const answer = await submitAndBegin(this.#options, {
       tenant,
       gid,
@@ -79,6 +85,7 @@ export class Operations {
       digest: content?.digest,
       dueInMs: 0,
       content,
+      remembered: content === undefined ? remembered : undefined,
     }).catch((error: unknown) => {
       wait?.cancel()
       throw error
