@@ -85,7 +85,7 @@ describe.each([
     })
     expect(await verdict('g', hintOf(xid), pool)).toBe('in_progress')
     // Known by its xid, it is not waited for.
-    expect(statements.some((text) => text.includes('insert'))).toBe(!hinted)
+    expect(statements.some((text) => text.includes('add_barrier_row'))).toBe(!hinted)
     await client.query('commit')
     expect(await verdict('g', hintOf(xid))).toBe('committed')
     expect(await verdict('g', hintOf(xid))).toBe('committed')
