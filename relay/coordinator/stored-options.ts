@@ -33,11 +33,20 @@ export interface StoredBranchOptions {
   readonly delayMs?: number | undefined
 }
 
-/** Reads options that this project wrote; what is not there, or is not an object, is none. */
+const NONE: StoredOptions & StoredBranchOptions = {}
+let latest = { text: '{}', options: NONE }
+
+/**
+ * Reads options that this project wrote; what is not there, or is not an object, is none. The latest are kept: those of a
+ * transaction are read a dozen times in a row.
+ */
 export function readStoredOptions(text: string | null): StoredOptions & StoredBranchOptions {
-  if (text === null) return {}
-  const value: unknown = JSON.parse(text)
-  return typeof value === 'object' && value !== null ? value : {}
+  if (text === null) return NONE
+  if (text !== latest.text) {
+    const value: unknown = JSON.parse(text)
+    latest = { text, options: typeof value === 'object' && value !== null ? value : NONE }
+  }
+  return latest.options
 }
 
 /** The options as text; undefined if there are none, which most transactions have. */
