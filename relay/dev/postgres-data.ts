@@ -77,10 +77,18 @@ export function clearStalePidFile(dataDir: string): void {
 
 /** Whether PostgreSQL itself says, in its pid file, that `pid` takes connections. */
 export function isReady(dataDir: string, pid: number): boolean {
-  const path = join(dataDir, 'postmaster.pid')
-  if (!existsSync(path)) return false
-  const lines = readFileSync(path, 'utf8').split('\n')
+  const lines = pidFileLines(join(dataDir, 'postmaster.pid'))
   return Number(lines[0]) === pid && lines[7]?.trim() === 'ready'
+}
+
+function pidFileLines(path: string): readonly string[] {
+  try {
+    return readFileSync(path, 'utf8').split('\n')
+  } catch (error) {
+    // Also while PostgreSQL replaces the file that a killed one has left: a look whether it is there proves nothing.
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    throw error
+  }
 }
 
 function passwordFile(dataDir: string): string {

@@ -2,6 +2,7 @@ import type { Case } from './case.ts'
 import { cache } from './cases/cache.ts'
 import { consumer } from './cases/consumer.ts'
 import { drain } from './cases/drain.ts'
+import { flashSale } from './cases/flash-sale.ts'
 import { growth } from './cases/growth.ts'
 import { http } from './cases/http.ts'
 import { latency } from './cases/latency.ts'
@@ -23,5 +24,6 @@ export const cases: readonly Case[] = [
   twoPhase,
   saga,
   cache,
+  flashSale,
   peers,
 ]
