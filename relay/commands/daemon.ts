@@ -7,6 +7,7 @@ import { createMetrics } from '../observe/metrics.ts'
 import { type HealthServer, startHealthServer } from '../observe/server.ts'
 import { preflight } from '../preflight.ts'
 import { createRelay, type Relay } from '../relay.ts'
+import { openRedisClients } from './redis-clients.ts'
 import { relayOptions } from './relay-options.ts'
 import { withClient } from './sources.ts'
 
@@ -33,11 +34,14 @@ export const DEFAULT_NAME = `${hostname()}:${process.pid}`
  */
 export async function startDaemon(config: RelayConfig, cwd: string, log: Logger): Promise<Daemon> {
   const metrics = createMetrics()
-  const relay = createRelay({ name: DEFAULT_NAME, ...relayOptions(config, cwd), log, metrics })
+  const redis = await openRedisClients(config, log)
+  const options = { name: DEFAULT_NAME, ...relayOptions(config, cwd), redisOutboxes: redis.outboxes }
+  const relay = createRelay({ ...options, log, metrics })
   await Promise.all(Object.entries(config.databases).map(([source, { url }]) => refuseHopeless(source, url, log)))
   const server = config.http.enabled ? await serveHealth(config, relay, log) : undefined
   const addresses = await relay.listen().catch(async (error: unknown) => {
     await Promise.all([server?.close(), relay.stop()])
+    await redis.close()
     throw error
   })
   const started = relay.start().then(
@@ -51,7 +55,7 @@ export async function startDaemon(config: RelayConfig, cwd: string, log: Logger)
     async stop() {
       server?.drain()
       const inTime = await endsWithin(config.drainMs + STOP_GRACE_MS, relay.stop())
-      await server?.close()
+      await Promise.all([server?.close(), redis.close()])
       if (inTime) await started
       return inTime
     },

@@ -1,5 +1,6 @@
 import type { Gid } from 'postcommit/protocol'
 import type { MessageState } from '../store/message-state.ts'
+import { selectEntriesOfGid } from '../store/redis-outbox/select-entries-of-gid.ts'
 import { type Attempt, selectAttempts } from '../store/select-attempts.ts'
 import { type InspectedDelivery, selectDeliveriesOfGid } from '../store/select-deliveries-of-gid.ts'
 import { selectGidClaim } from '../store/select-gid-claim.ts'
@@ -38,7 +39,7 @@ const AFTER_MS = 60 * 60_000
 /** Finds what one database knows of a gid. */
 export async function findMessages({ source, pool }: OpenSource, gid: Gid) {
   const deliveries = await selectDeliveriesOfGid(pool, gid)
-  const [attempts, positions, relays, committedAt] = await Promise.all([
+  const [attempts, positions, relays, claimedAt, entries] = await Promise.all([
     selectAttempts(
       pool,
       deliveries.map(({ id }) => id),
@@ -47,7 +48,9 @@ export async function findMessages({ source, pool }: OpenSource, gid: Gid) {
     selectPositions(pool),
     selectRelays(pool),
     selectGidClaim(pool, gid),
+    selectEntriesOfGid(pool, gid),
   ])
+  const committedAt = claimedAt ?? entries[0]?.appliedAt
   const live = relays.filter(({ alive, leaseMs }) => alive && leaseMs > 0)
   const presence: RelayPresence = {
     live: live.length,
@@ -69,7 +72,7 @@ export async function findMessages({ source, pool }: OpenSource, gid: Gid) {
       ),
     ),
   ]
-  return { source, committedAt, messages: messages.toSorted((a, b) => a.branch - b.branch) }
+  return { source, committedAt, entries, messages: messages.toSorted((a, b) => a.branch - b.branch) }
 }
 
 /** Looks where the gid says that it was drawn, and only then through the whole log. */

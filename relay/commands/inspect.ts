@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { messageId, parseGid, parseMessageId } from 'postcommit/protocol'
 import type { ShownTransaction } from '../operator/read-transactions.ts'
+import type { EntryOfGid } from '../store/redis-outbox/select-entries-of-gid.ts'
 import type { TransactionKey } from '../store/transaction/transaction-row.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
@@ -31,20 +32,22 @@ export function inspectCommand(context: CommandContext): Command {
       const { found, transactions } = await withSources(context, command, async (sources) => {
         const results = await Promise.all(sources.map((source) => findMessages(source, gid)))
         const stories = message === undefined ? await readStories(sources, key) : []
-        const found = results.flatMap(({ source, messages, committedAt }) => ({
+        const found = results.flatMap(({ source, messages, committedAt, entries }) => ({
           source,
           committedAt,
+          entries,
           messages: messages
             .filter(({ branch }) => message === undefined || branch === message.branch)
             .map((each) => (options.payload === true ? each : withoutPayload(each))),
         }))
         return { found, transactions: stories }
       })
-      const isMessage = found.some(({ messages }) => messages.length > 0)
+      const isMessage = found.some(({ messages, entries }) => messages.length + entries.length > 0)
       if (!isMessage && transactions.length === 0) context.finish(ExitCode.Failed)
       if (isGiven(command, 'json')) {
         const messages = found.flatMap(({ source, messages: of }) => of.map((each) => ({ source, ...each })))
-        return context.out(JSON.stringify({ gid, messages, transactions }, null, 2))
+        const entries = found.flatMap(({ source, entries: of }) => of.map((each) => ({ source, ...each })))
+        return context.out(JSON.stringify({ gid, messages, entries, transactions }, null, 2))
       }
       const stories = transactions.flatMap((story) => describeStory(story, explainTransaction(story)))
       if (isMessage || stories.length === 0) for (const line of describe(text, found)) context.out(line)
@@ -72,6 +75,8 @@ interface Found {
   readonly source: string
   /** Known of a gid that the caller chose, also after its messages are gone. */
   readonly committedAt: Date | undefined
+  /** What was done under it in Redis. */
+  readonly entries: readonly EntryOfGid[]
   readonly messages: readonly InspectedMessage[]
 }
 
@@ -80,14 +85,20 @@ function withoutPayload(message: InspectedMessage): InspectedMessage {
 }
 
 function describe(text: string, found: readonly Found[]): readonly string[] {
-  const lines = found.flatMap(({ source, messages }) =>
-    messages.flatMap((message) => describeMessage(message, found.length > 1 ? ` in ${source}` : '')),
-  )
+  const lines = found.flatMap(({ source, messages, entries }) => [
+    ...entries.map(describeEntry),
+    ...messages.flatMap((message) => describeMessage(message, found.length > 1 ? ` in ${source}` : '')),
+  ])
   if (lines.length > 0) return lines
   const claim = found.find(({ committedAt }) => committedAt !== undefined)
   return claim?.committedAt === undefined
     ? [`No message of ${text} is known: its transaction did not commit here, or retention has passed.`]
     : [`${text} was committed at ${claim.committedAt.toISOString()}; it had no messages, or retention has passed.`]
+}
+
+function describeEntry({ outbox, op, key, qty, appliedAt }: EntryOfGid): string {
+  const done = { deduct: `${qty} of ${key} taken`, give_back: `${qty} of ${key} given back` }[op] ?? 'a script was run'
+  return `${outbox}: ${done} in Redis, applied here at ${appliedAt.toISOString()}.`
 }
 
 function describeMessage(message: InspectedMessage, place: string): readonly string[] {

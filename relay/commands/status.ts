@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { maskUrl } from '../config/mask.ts'
 import { countDeliveries, type DeliveryCount } from '../store/count-deliveries.ts'
+import { type StockRow, selectStocks } from '../store/redis-outbox/select-stocks.ts'
 import { BACKLOG_COUNT_MAX, type LogBacklog, selectLogBacklog } from '../store/select-log-backlog.ts'
 import { type ShardPosition, selectPositions } from '../store/select-positions.ts'
 import { type RelayRow, selectRelays } from '../store/select-relays.ts'
@@ -19,6 +20,8 @@ interface SourceStatus {
   readonly deliveries: readonly DeliveryCount[]
   /** Global transactions that have not ended. */
   readonly transactions: TransactionCounts
+  /** What is sold in Redis. */
+  readonly stocks: readonly StockRow[]
   readonly relays: readonly RelayRow[]
   readonly shards: readonly ShardPosition[]
 }
@@ -35,24 +38,27 @@ export function statusCommand(context: CommandContext): Command {
 }
 
 async function readStatus({ source, url, pool }: OpenSource): Promise<SourceStatus> {
-  const [log, deliveries, transactions, relays, shards] = await Promise.all([
+  const [log, deliveries, transactions, stocks, relays, shards] = await Promise.all([
     selectLogBacklog(pool),
     countDeliveries(pool),
     countTransactions(pool),
+    selectStocks(pool),
     selectRelays(pool),
     selectPositions(pool),
   ])
-  return { source, database: maskUrl(url), log, deliveries, transactions, relays, shards }
+  return { source, database: maskUrl(url), log, deliveries, transactions, stocks, relays, shards }
 }
 
 function describeSource(status: SourceStatus): readonly string[] {
-  const { source, database, log, deliveries, transactions, relays, shards } = status
+  const { source, database, log, deliveries, transactions, stocks, relays, shards } = status
   return [
     `Source ${source}  ${database}`,
     `  Log: ${describeLog(log)}`,
     deliveries.length === 0 ? '  Deliveries: none pending, held or dead' : '  Deliveries:',
     ...formatTable(deliveryRows(deliveries), '    '),
     `  Transactions: ${describeTransactions(transactions)}`,
+    ...(stocks.length === 0 ? [] : ['  Sold in Redis:']),
+    ...formatTable(stockRows(stocks), '    '),
     relays.length === 0 ? '  Relays: none is running' : '  Relays:',
     ...formatTable(relayRows(relays, shards), '    '),
   ]
@@ -84,6 +90,18 @@ function deliveryRows(deliveries: readonly DeliveryCount[]): readonly string[][]
     formatDuration(oldestAgeMs),
   ])
   return [['DESTINATION', 'STATE', 'COUNT', 'OLDEST'], ...rows]
+}
+
+function stockRows(stocks: readonly StockRow[]): readonly string[][] {
+  if (stocks.length === 0) return []
+  const rows = stocks.map(({ outbox, key, total, sold, refused, stoppedReason }) => [
+    outbox,
+    key,
+    `${sold} of ${total}`,
+    String(refused),
+    stoppedReason === null ? 'on sale' : `stands still: ${stoppedReason}`,
+  ])
+  return [['OUTBOX', 'STOCK', 'SOLD', 'REFUSED', 'STATE'], ...rows]
 }
 
 function relayRows(relays: readonly RelayRow[], shards: readonly ShardPosition[]): readonly string[][] {

@@ -21,6 +21,15 @@ export function remotePlaintextHost(text: string): string | undefined {
   return encrypted ? undefined : host
 }
 
+/** Why a text is not the address of a Redis, or undefined. The reason never quotes the text. */
+export function redisUrlProblem(text: string): string | undefined {
+  const url = parseUrl(text)
+  if (url === undefined) return 'it is not a URL; it should look like redis://user:password@host:6379'
+  return url.protocol === 'redis:' || url.protocol === 'rediss:'
+    ? undefined
+    : 'it does not start with redis:// or rediss://'
+}
+
 /** Why a text is not the base address of an HTTP destination, or undefined. */
 export function destinationUrlProblem(text: string): string | undefined {
   const url = parseUrl(text)

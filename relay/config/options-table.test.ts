@@ -23,7 +23,7 @@ function tables(): string {
       ...meaning(node, true),
     ]
   })
-  const entries = ['databases', 'destinations'].map((name) => {
+  const entries = ['databases', 'destinations', 'redisOutboxes'].map((name) => {
     const record = CONFIG_SCHEMA.properties?.[name]?.additionalProperties
     return section(`${name}.<name>`, typeof record === 'object' ? record : {})
   })

@@ -15,6 +15,7 @@ export function crossFieldProblems(config: RelayConfig): readonly ConfigProblem[
     ...databases(config),
     ...nats(config),
     ...destinations(config),
+    ...redisOutboxes(config),
     ...coordinator(config),
     ...http(config),
     ...api(config),
@@ -85,6 +86,16 @@ function* destinations({ destinations, claimLeaseMs }: RelayConfig): Generator<C
         message: `must not be less than backOffBaseMs, ${backOffBaseMs}`,
       }
     }
+  }
+}
+
+function* redisOutboxes({ redisOutboxes, databases }: RelayConfig): Generator<ConfigProblem> {
+  const names = Object.keys(databases)
+  for (const [outbox, { database }] of Object.entries(redisOutboxes)) {
+    const path = ['redisOutboxes', outbox, 'database']
+    if (database === undefined && names.length > 1) yield { path, message: `name one of ${names.join(', ')}` }
+    if (database === undefined || names.length === 0 || names.includes(database)) continue
+    yield { path, message: `there is no database ${database}` }
   }
 }
 

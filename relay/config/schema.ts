@@ -1,8 +1,8 @@
-import { isDestinationName, parseSigningSecret } from 'postcommit/protocol'
+import { isDestinationName, parseSigningSecret, REDIS_OUTBOX_NAME } from 'postcommit/protocol'
 import { z } from 'zod'
 import { type AddressRulesOptions, readAddressRules } from '../destinations/address-rules.ts'
 import { subjectFilterProblem } from '../engine/subject-filter.ts'
-import { destinationUrlProblem, postgresUrlProblem, streamSubjectProblem } from './formats.ts'
+import { destinationUrlProblem, postgresUrlProblem, redisUrlProblem, streamSubjectProblem } from './formats.ts'
 
 const SECOND_MS = 1000
 const MINUTE_MS = 60 * SECOND_MS
@@ -101,6 +101,15 @@ const Nats = z.strictObject({
     .boolean()
     .default(false)
     .describe('Creates the stream POSTCOMMIT_CACHE for the invalidations of caches (docs/cache.md) if it is missing.'),
+})
+
+const RedisOutbox = z.strictObject({
+  url: checked(redisUrlProblem)
+    .meta({ secret: true })
+    .describe('redis:// address, rediss:// for TLS; of any node with `cluster`.'),
+  cluster: z.boolean().default(false).describe('Whether it is a Redis Cluster.'),
+  database: name.optional().describe('Name of the database that its entries are written into. Default: the only one.'),
+  batch: whole(1, 5000).default(1000).describe('How many entries go into one transaction.'),
 })
 
 const Coordinator = z.strictObject({
@@ -223,6 +232,10 @@ export const RelayConfig = z.strictObject({
     )
     .default({})
     .describe('The HTTP destinations by the name that services call them by.'),
+  redisOutboxes: z
+    .record(z.string().regex(REDIS_OUTBOX_NAME, 'names of outboxes are 1 to 64 of A-Z a-z 0-9 _ . and -'), RedisOutbox)
+    .default({})
+    .describe('The outboxes in Redis whose entries are written, by the name that `redisOutbox()` was given.'),
   coordinator: Coordinator.prefault({}).describe('Two-phase messages and sagas.'),
   retentionMs: whole(10 * MINUTE_MS, 365 * DAY_MS)
     .default(DAY_MS)

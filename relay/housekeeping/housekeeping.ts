@@ -2,6 +2,7 @@ import type pg from 'pg'
 import type { Logger } from 'pino'
 import { relaySessionName } from '../store/end-relay-sessions.ts'
 import { purgeSettled } from '../store/purge-settled.ts'
+import { purgeEntries } from '../store/redis-outbox/purge-entries.ts'
 import { purgeFinished } from '../store/transaction/purge-finished.ts'
 import { WakeSignal } from '../wake-signal.ts'
 import { dropOldPartitions, makePartitionsAhead } from './partitions.ts'
@@ -24,7 +25,7 @@ export interface Housekeeping {
 const ROUND_MS = 5000
 const HOUSEKEEPING_LOCK = '8107365744'
 
-/** Makes partitions ahead, drops old ones, purges settled deliveries and finished transactions: one relay of a database at a time. */
+/** Makes partitions ahead, drops old ones, purges settled deliveries, finished transactions and old entries of Redis: one relay of a database at a time. */
 export function startHousekeeping({ source, pool, relayId, log, retentionMs }: HousekeepingOptions): Housekeeping {
   const signal = new WakeSignal()
   let stopping = false
@@ -43,6 +44,7 @@ export function startHousekeeping({ source, pool, relayId, log, retentionMs }: H
         await dropOldPartitions(client, retentionMs, log)
         await purgeSettled(client, retentionMs)
         await purgeFinished(client, retentionMs)
+        await purgeEntries(client, retentionMs)
       } finally {
         await client.query('select pg_advisory_unlock($1)', [HOUSEKEEPING_LOCK])
       }

@@ -20,7 +20,7 @@ export interface RedisOutboxSource {
   readonly source?: string
   /** Writes what follows from entries; without it only their messages are written. */
   readonly write?: WriteEntries
-  /** How many entries go into one transaction, 1 to 5000, default 500. */
+  /** How many entries go into one transaction, 1 to 5000, default 1000. */
   readonly batch?: number
 }
 
@@ -53,7 +53,7 @@ export interface ServedRedisOutbox {
   stop(options: { readonly drainMs: number }): Promise<void>
 }
 
-const BATCH = 500
+const BATCH = 1000
 const STANDBY_MS = 300
 const IDLE_MS = { first: 1, cap: 25 }
 const RETRY_MS = { first: 100, cap: 2000 }

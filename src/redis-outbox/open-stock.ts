@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { PostcommitError } from '../protocol/errors.ts'
 import { UNITS_MAX } from '../protocol/redis-entry.ts'
-import { insertStock, markStocked } from '../store/insert-stock.ts'
 import { type DatabaseLike, openDatabase } from '../store/open-database.ts'
+import { insertStock, markStocked } from '../store/redis-outbox/insert-stock.ts'
 import { invalidOptions, type OutboxConnection, requireSuitable } from './connection.ts'
 import { checkStockKey } from './keys.ts'
 import { OPEN } from './scripts.ts'
@@ -48,7 +48,7 @@ export async function openStock(
 }
 
 /** Names one filling of a Redis. */
-function drawEpoch(): string {
+export function drawEpoch(): string {
   return randomBytes(9).toString('base64url')
 }
 

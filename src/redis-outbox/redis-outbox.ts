@@ -9,6 +9,7 @@ import { connectTo, invalidOptions, type OutboxConnection } from './connection.t
 import { type EntryOptions, encodeEntry, gidOf, readOnce } from './encode-entry.ts'
 import { checkScriptKeys, checkStockKey } from './keys.ts'
 import { openStock, type StockOptions, storeLost } from './open-stock.ts'
+import { reopenSale } from './reopen.ts'
 import { DEDUCT, GIVE_BACK, LEFT, wrapped } from './scripts.ts'
 
 /** What {@link redisOutbox} takes beside the client. */
@@ -87,6 +88,17 @@ export interface RedisOutbox {
    */
   open(db: DatabaseLike, stock: StockOptions): Promise<void>
   /**
+   * Lets a sale go on whose Redis has lost data: fills it again from the database, with what is left by the orders that
+   * were written, and with the barriers of everybody who has one. A sale that does not stand still stays as it is.
+   *
+   * A decision of yours, made when Redis is sound again. Entries of the time before that are still in the stream become
+   * dead letters, because their units are counted as left; other processes that opened the sale must open it again.
+   *
+   * @throws `POSTCOMMIT_STOCK_STORE_LOST` if it was never opened in this database, `POSTCOMMIT_REDIS_UNSUITABLE`, and what
+   * the clients throw; then it stands still, and this can be called again.
+   */
+  reopen(db: DatabaseLike): Promise<void>
+  /**
    * Takes units from a stock, and leaves the entry from which the relay makes the order: one script, one round trip.
    *
    * `ok`: the units are taken and the entry will be applied once. `duplicate`: that was so before. When the call fails
@@ -152,6 +164,9 @@ export function redisOutbox(client: NodeRedisLike | IoredisLike, options: RedisO
     name,
     async open(db, stock) {
       epoch = await openStock(connection, db, stock, barrierTtlMs)
+    },
+    async reopen(db) {
+      epoch = await reopenSale(connection, db, lifeMs)
     },
     async deduct(deduction) {
       const { key, qty = 1 } = deduction

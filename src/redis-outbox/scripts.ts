@@ -127,3 +127,23 @@ if redis.call('hget', KEYS[1], '.epoch') ~= ARGV[1] then return { 0 } end
 redis.call('hset', KEYS[1], '.stopped', ARGV[2])
 return { 1 }
 `)
+
+/** KEYS: barriers. ARGV: life in ms, then what each says. */
+export const REMEMBER = script(`
+for index, key in ipairs(KEYS) do redis.call('set', key, ARGV[index + 1], 'px', ARGV[1]) end
+return { #KEYS }
+`)
+
+/** KEYS: stocks. ARGV: epoch, why nothing is sold yet, then names and units of the stocks. In the place of all before. */
+export const REFILL = script(`
+redis.call('del', KEYS[1])
+redis.call('hset', KEYS[1], '.epoch', ARGV[1], '.stopped', ARGV[2], unpack(ARGV, 3))
+return { 1 }
+`)
+
+/** KEYS: stocks. ARGV: epoch. Replies 1 if it is sold from under this epoch now. */
+export const GO_ON = script(`
+if redis.call('hget', KEYS[1], '.epoch') ~= ARGV[1] then return { 0 } end
+redis.call('hdel', KEYS[1], '.stopped')
+return { 1 }
+`)

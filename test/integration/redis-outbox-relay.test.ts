@@ -70,13 +70,16 @@ const deadLetters = () => selectDeadLetters(db.pool, { limit: 100 })
 const buy = (count: number, from = 0) =>
   Promise.all(Array.from({ length: count }, (_, n) => sale.deduct({ key: 'stock', once: `u${from + n}` })))
 
+/** A busy machine takes its time. */
+const soon = <T>(assertion: () => T | Promise<T>) => eventually(assertion, { timeoutMs: 30_000 })
+
 describe('entries become orders', () => {
   test('deducted = orders = sold, with double clicks and more buyers than units', async () => {
     await sale.open(db.pool, { key: 'stock', units: 1000 })
     const relay = await start({ write: writeOrders, batch: 100 })
     const clicks = (await Promise.all([buy(1500), buy(1500)])).flat()
     expect(clicks.filter(({ status }) => status === 'ok')).toHaveLength(1000)
-    await eventually(async () => {
+    await soon(async () => {
       expect(await orders()).toBe(1000)
       expect(await guard()).toMatchObject({ sold: 1000, stopped: null })
       expect(await waiting()).toBe(0)
@@ -95,12 +98,12 @@ describe('entries become orders', () => {
     const gids = taken.flatMap((click) => (click.status === 'ok' ? [click.gid] : []))
     await Promise.all([...gids.slice(0, 4), ...gids.slice(0, 4)].map((gid) => sale.giveBack({ gid })))
     expect(await sale.left('stock')).toBe(4)
-    await eventually(async () => {
+    await soon(async () => {
       expect(await orders()).toBe(6)
       expect(await guard()).toMatchObject({ sold: 6 })
     })
     await buy(5, 10)
-    await eventually(async () => expect(await guard()).toMatchObject({ sold: 10 }))
+    await soon(async () => expect(await guard()).toMatchObject({ sold: 10 }))
     expect(await sale.left('stock')).toBe(0)
     expect(await orders()).toBe(10)
   })
@@ -111,11 +114,11 @@ describe('entries become orders', () => {
     const stream = `{${name}}:postcommit:entries`
     const entries = await clients.ioredis.xrange(stream, '-', '+')
     await start({ write: writeOrders })
-    await eventually(async () => expect(await guard()).toMatchObject({ sold: 3 }))
-    await eventually(async () => expect(await waiting()).toBe(0))
+    await soon(async () => expect(await guard()).toMatchObject({ sold: 3 }))
+    await soon(async () => expect(await waiting()).toBe(0))
     // As after a restart of Redis that has lost the deletion.
     for (const [, fields] of entries) await clients.ioredis.xadd(stream, '*', ...fields)
-    await eventually(async () => expect(await waiting()).toBe(0))
+    await soon(async () => expect(await waiting()).toBe(0))
     expect(await orders()).toBe(3)
     expect(await guard()).toMatchObject({ sold: 3, refused: 0 })
     expect(await deadLetters()).toEqual([])
@@ -126,12 +129,12 @@ describe('entries become orders', () => {
     const first = await start({ write: writeOrders })
     const second = await start({ write: writeOrders, redis: clients.nodeRedis })
     await buy(50)
-    await eventually(async () => expect(await orders()).toBe(50))
+    await soon(async () => expect(await orders()).toBe(50))
     const leads = (relay: Relay) => relay.health().sources[0]?.redisOutboxes?.[0]?.leads
     expect([leads(first), leads(second)].filter(Boolean)).toHaveLength(1)
     await (leads(first) === true ? first : second).stop()
     await buy(50, 50)
-    await eventually(async () => expect(await orders()).toBe(100))
+    await soon(async () => expect(await orders()).toBe(100))
     expect(await guard()).toMatchObject({ sold: 100 })
   })
 
@@ -151,11 +154,11 @@ describe('entries become orders', () => {
         message.call('orders', '/create', { n: 1 }).publish('order.placed', { n: 1 }, { key: 'k' }),
     })
     const { gid } = placed as { gid: string }
-    await eventually(() => expect(delivered).toEqual([`/create ${gid} {"n":1}`]))
+    await soon(() => expect(delivered).toEqual([`/create ${gid} {"n":1}`]))
     const log = await db.pool.query('select gid, branch, topic, key, payload from postcommit.outbox')
     expect(log.rows).toEqual([{ gid, branch: 2, topic: 'order.placed', key: 'k', payload: '{"n":1}' }])
     const silent = await sale.deduct({ key: 'stock' })
-    await eventually(async () => {
+    await soon(async () => {
       expect(await deadLetters()).toMatchObject([
         { gid: (silent as { gid: string }).gid, destination: 'redis-outbox', target: name },
       ])
@@ -169,7 +172,7 @@ describe('entries become orders', () => {
     const draw = sale.script(`return redis.call('incr', KEYS[1])`)
     await draw.run({ keys: [`{${name}}:n`], once: 'a', payload: { a: 1 } })
     await draw.run({ keys: [`{${name}}:n`], once: 'a', payload: { a: 1 } })
-    await eventually(() => expect(seen).toHaveLength(1))
+    await soon(() => expect(seen).toHaveLength(1))
     expect(seen[0]).toMatchObject({ op: 'script', once: 'a', payload: { a: 1 }, value: '1', key: undefined })
     expect(Math.abs((seen[0]?.at.getTime() ?? 0) - Date.now())).toBeLessThan(60_000)
   })
@@ -180,10 +183,10 @@ describe('a Redis that lost its data', () => {
     await sale.open(db.pool, { key: 'stock', units: 100 })
     const relay = await start({ write: writeOrders })
     await buy(60)
-    await eventually(async () => expect(await guard()).toMatchObject({ sold: 60 }))
+    await soon(async () => expect(await guard()).toMatchObject({ sold: 60 }))
     await forget()
     await expect(buy(1, 60)).rejects.toMatchObject({ code: 'POSTCOMMIT_STOCK_STORE_LOST' })
-    await eventually(async () => expect((await guard()).stopped).toMatch(/lost/))
+    await soon(async () => expect((await guard()).stopped).toMatch(/lost/))
     expect(relay.health().sources[0]?.redisOutboxes?.[0]?.problem).toMatch(/lost/)
     const another = redisOutbox(clients.ioredis, { name })
     const opened = another.open(db.pool, { key: 'stock', units: 100 })
@@ -195,13 +198,13 @@ describe('a Redis that lost its data', () => {
     await sale.open(db.pool, { key: 'stock', units: 100 })
     await start({ write: writeOrders, batch: 7 })
     await buy(60)
-    await eventually(async () => expect(await guard()).toMatchObject({ sold: 60 }))
+    await soon(async () => expect(await guard()).toMatchObject({ sold: 60 }))
     // As a replica that had not received what was sold, or a restart from an older file: the same epoch, an older stock.
     await clients.ioredis.hset(`{${name}}:postcommit:stock`, 'stock', '100')
     const clicks = await Promise.allSettled(Array.from({ length: 100 }, (_, n) => buy(1, 1000 + n)))
     const taken = clicks.filter(({ status }) => status === 'fulfilled').length
     expect(taken).toBeGreaterThanOrEqual(41)
-    await eventually(async () => {
+    await soon(async () => {
       expect(await waiting()).toBe(0)
       expect(await guard()).toMatchObject({ sold: 100, stopped: expect.stringContaining('more was sold') })
     })
@@ -213,6 +216,52 @@ describe('a Redis that lost its data', () => {
     expect((await deadLetters())[0]?.lastError).toContain('POSTCOMMIT_STOCK_STORE_LOST')
   })
 
+  test('reopened, it is sold on from what the database has, and to nobody twice', async () => {
+    await sale.open(db.pool, { key: 'stock', units: 10 })
+    await start({ write: writeOrders })
+    const taken = await buy(6)
+    const { gid } = taken[0] as { gid: string }
+    await sale.giveBack({ gid })
+    await soon(async () => expect(await guard()).toMatchObject({ sold: 5 }))
+    await soon(async () => expect(await waiting()).toBe(0))
+    await forget()
+    await soon(async () => expect((await guard()).stopped).toMatch(/lost/))
+    const other = redisOutbox(clients.ioredis, { name })
+    await other.reopen(db.pool)
+    expect(await other.left('stock')).toBe(5)
+    // The others were told of another epoch, and open it again.
+    await expect(buy(1, 20)).rejects.toMatchObject({ code: 'POSTCOMMIT_STOCK_STORE_LOST' })
+    await sale.open(db.pool, { key: 'stock', units: 10 })
+    expect((await buy(6)).map(({ status }) => status)).toEqual(Array(6).fill('duplicate'))
+    expect(await sale.giveBack({ gid })).toMatchObject({ status: 'duplicate', left: 5 })
+    expect((await buy(6, 10)).filter(({ status }) => status === 'ok')).toHaveLength(5)
+    await soon(async () => expect(await guard()).toMatchObject({ sold: 10, refused: 0, stopped: null }))
+    expect(await orders()).toBe(10)
+    await other.reopen(db.pool)
+    expect(await sale.left('stock')).toBe(0)
+  })
+
+  test('reopened while its stream is still there, what was not applied becomes dead letters and stays bounded', async () => {
+    await sale.open(db.pool, { key: 'stock', units: 10 })
+    await buy(4)
+    await db.pool.query(`update postcommit.redis_outbox set stopped_at = now(), stopped_reason = 'lost'`)
+    await sale.reopen(db.pool)
+    expect(await sale.left('stock')).toBe(10)
+    await start({ write: writeOrders })
+    await soon(async () => expect(await deadLetters()).toHaveLength(4))
+    expect(await guard()).toMatchObject({ sold: 0, refused: 4, stopped: null })
+    const dead = await deadLetters()
+    await requeueDeadLetters(
+      db.pool,
+      dead.map(({ id }) => id),
+      { actor: 'tester', reason: 'they were told so' },
+    )
+    await soon(async () => expect(await guard()).toMatchObject({ sold: 4 }))
+    await expect(redisOutbox(clients.ioredis, { name: 'never' }).reopen(db.pool)).rejects.toMatchObject({
+      code: 'POSTCOMMIT_STOCK_STORE_LOST',
+    })
+  })
+
   test('one that somebody else filled is another sale', async () => {
     await sale.open(db.pool, { key: 'stock', units: 5 })
     await start({ write: writeOrders })
@@ -220,7 +269,7 @@ describe('a Redis that lost its data', () => {
     await clients.ioredis.hset(`{${name}}:postcommit:stock`, '.epoch', 'another', 'stock', '5')
     const stranger = redisOutbox(clients.ioredis, { name })
     await stranger.deduct({ key: 'stock' }).catch(() => undefined)
-    await eventually(async () => expect((await guard()).stopped).toMatch(/another/))
+    await soon(async () => expect((await guard()).stopped).toMatch(/another/))
     await expect(stranger.deduct({ key: 'stock' })).rejects.toMatchObject({ code: 'POSTCOMMIT_STOCK_STORE_LOST' })
     expect(await guard()).toMatchObject({ sold: 0 })
     expect(await orders()).toBe(0)
@@ -240,8 +289,8 @@ describe('what cannot be written', () => {
     await clients.ioredis.xadd(`{${name}}:postcommit:entries`, '*', 'other', '1')
     await buy(5, 5)
     await start({ write: writeOrders })
-    await eventually(async () => expect(await orders()).toBe(9))
-    await eventually(async () => expect(await waiting()).toBe(0))
+    await soon(async () => expect(await orders()).toBe(9))
+    await soon(async () => expect(await waiting()).toBe(0))
     expect(await guard()).toMatchObject({ sold: 9, refused: 1 })
     const dead = await deadLetters()
     expect(dead.map(({ lastError }) => lastError).sort()).toEqual([
@@ -256,9 +305,9 @@ describe('what cannot be written', () => {
       dead.map(({ id }) => id),
       { actor: 'tester', reason: 'mended' },
     )
-    await eventually(async () => expect(await orders()).toBe(10))
+    await soon(async () => expect(await orders()).toBe(10))
     expect(await guard()).toMatchObject({ sold: 10 })
-    await eventually(async () => expect(await deadLetters()).toHaveLength(2))
+    await soon(async () => expect(await deadLetters()).toHaveLength(2))
   })
 
   test('while what writes is broken nothing is set aside, and it goes on when it is mended', async () => {
@@ -266,10 +315,10 @@ describe('what cannot be written', () => {
     await sale.open(db.pool, { key: 'stock', units: 10 })
     await buy(3)
     const relay = await start({ write: writeOrders })
-    await eventually(() => expect(relay.health().sources[0]?.redisOutboxes?.[0]?.problem).toMatch(/orders/))
+    await soon(() => expect(relay.health().sources[0]?.redisOutboxes?.[0]?.problem).toMatch(/orders/))
     expect(await waiting()).toBe(3)
     await db.pool.query('alter table hidden rename to orders')
-    await eventually(async () => expect(await orders()).toBe(3))
+    await soon(async () => expect(await orders()).toBe(3))
     expect(await deadLetters()).toEqual([])
   })
 
@@ -281,7 +330,7 @@ describe('what cannot be written', () => {
       },
     })
     await buy(1)
-    await eventually(async () => expect(await deadLetters()).toMatchObject([{ lastError: 'write() failed: no' }]))
+    await soon(async () => expect(await deadLetters()).toMatchObject([{ lastError: 'write() failed: no' }]))
     expect(await guard()).toMatchObject({ sold: 0, refused: 1 })
   })
 
@@ -293,9 +342,9 @@ describe('what cannot be written', () => {
       },
     })
     const [taken] = await buy(1)
-    await eventually(async () => expect(await deadLetters()).toHaveLength(1))
+    await soon(async () => expect(await deadLetters()).toHaveLength(1))
     await sale.giveBack({ gid: (taken as { gid: string }).gid })
-    await eventually(async () => expect(await deadLetters()).toHaveLength(2))
+    await soon(async () => expect(await deadLetters()).toHaveLength(2))
     expect(await guard()).toMatchObject({ sold: 0 })
     expect(relay.health().sources[0]?.redisOutboxes?.[0]?.problem).toBeUndefined()
   })

@@ -9,6 +9,7 @@ import { checkListeners } from './check-listeners.ts'
 import { checkLog } from './check-log.ts'
 import { checkNats } from './check-nats.ts'
 import { checkPostgres } from './check-postgres.ts'
+import { checkRedisOutboxes } from './check-redis-outboxes.ts'
 import { checkSchema } from './check-schema.ts'
 
 /** Everything that was looked at. */
@@ -60,6 +61,7 @@ async function checkSource(source: string, url: string, config: RelayConfig): Pr
         checks: [
           ...checks,
           ...(await checkLog(source, pool, config)),
+          ...(await checkRedisOutboxes(source, pool)),
           ...(config.coordinator.database === source ? await checkCoordinator(pool, config) : []),
         ],
         topics: await selectWaitingTopics(pool),

@@ -1,4 +1,4 @@
-import type { Statement } from './database.ts'
+import type { Statement } from '../database.ts'
 
 /**
  * Registers a stock of an outbox in Redis, and tells what is registered: the same again changes nothing.
