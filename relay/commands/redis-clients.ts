@@ -2,11 +2,11 @@ import type { Logger } from 'pino'
 import { PostcommitError } from 'postcommit/protocol'
 import type { NodeRedisLike } from 'postcommit/redis-outbox'
 import type { RelayConfig } from '../config/schema.ts'
-import type { RedisOutboxSource } from '../redis-outbox/serve-redis-outbox.ts'
+import type { RelayOptions } from '../relay.ts'
 
 /** The outboxes of a configuration, each with a client of its own. */
 export interface RedisClients {
-  readonly outboxes: readonly RedisOutboxSource[]
+  readonly outboxes: NonNullable<RelayOptions['redisOutboxes']>
   close(): Promise<void>
 }
 
