@@ -40,6 +40,26 @@ describe('GroupCommit', () => {
     ])
   })
 
+  test('a second statement only beside one that takes long', async () => {
+    const { written, addAll } = groups({
+      write: async (requests) => {
+        written.push(requests.map(({ key }) => key))
+        await sleep(requests.some(({ key }) => key === 'long') ? 300 : 2)
+        return requests.map(({ key }) => key)
+      },
+    })
+    const long = addAll(['long'])
+    await sleep(2)
+    const startedAt = performance.now()
+    const second = addAll(['a'])
+    await sleep(2)
+    const third = addAll(['b'])
+    await Promise.all([second, third])
+    expect(performance.now() - startedAt).toBeLessThan(250)
+    await long
+    expect(written).toEqual([['long'], ['a', 'b']])
+  })
+
   test('a key once in a statement, and no statement larger than allowed', async () => {
     const { written, addAll } = groups({ requestsMax: 2 })
     expect(await addAll(['a', 'a', 'b', 'c', 'a'])).toEqual(['A', 'A', 'B', 'C', 'A'])

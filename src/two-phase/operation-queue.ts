@@ -33,11 +33,12 @@ const ENVELOPE_BYTES = '{"operations":[]}'.length
 const PAUSE_BASE_MS = 50
 const PAUSE_MAX_MS = 2000
 const DEADLINES_EVERY_MS = 100
+const OVERDUE_MS = 30
 
 /**
- * Sends operations to the relay, as few requests as possible: what is asked for while the requests allowed are under
- * way goes with the next one. The relay writes each request with one commit, so this is what makes many transactions
- * at once cheap for it.
+ * Sends operations to the relay, as few requests as possible: what is asked for while one is under way goes with the
+ * next, when that has been answered or takes longer than it should. The relay writes each request with one commit, so
+ * this is what makes many transactions at once cheap for it.
  *
  * Whatever is lost is sent again until its deadline; every operation may be repeated, because it carries its gid.
  */
@@ -50,6 +51,8 @@ export class OperationQueue {
   #failures = 0
   #pausedUntil = 0
   #timer: NodeJS.Timeout | undefined
+  /** When those that wait for the answer to a request go without it. */
+  #overdue: NodeJS.Timeout | undefined
   #closed = false
   #whenEmpty: (() => void)[] = []
 
@@ -92,6 +95,7 @@ export class OperationQueue {
     this.#closed = true
     if (this.#outstanding > 0) await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
     clearTimeout(this.#timer)
+    clearTimeout(this.#overdue)
   }
 
   #add(operation: Waiting): void {
@@ -99,11 +103,14 @@ export class OperationQueue {
     if (operation.waitMs > 0) void this.#exchange([operation])
     else {
       this.#waiting.push(operation)
-      this.#schedule()
+      if (this.#inFlight === 0) this.#schedule()
+      else this.#overdue ??= setTimeout(() => this.#schedule(), OVERDUE_MS)
     }
   }
 
   #schedule(): void {
+    clearTimeout(this.#overdue)
+    this.#overdue = undefined
     if (this.#scheduled || this.#waiting.length === 0 || this.#inFlight >= this.#options.requestsInFlightMax) return
     const pauseMs = this.#pausedUntil - performance.now()
     this.#scheduled = true
