@@ -31,8 +31,8 @@ interface Waiting<Request, Answer> {
  * Writes requests that arrive together with one statement and one commit.
  *
  * Nobody waits for company: a request that finds no statement under way goes at the end of this turn of the event loop,
- * with those that arrived in it; what arrives while one is under way goes with the next, when that has ended or takes
- * longer than it should. So the groups grow with the load, and a single request costs what it always costs. With two
+ * with those that arrived in it. What arrives beside a statement for many goes with the next, when that one has ended or
+ * takes longer than it should; beside one for few it goes at once. So the groups grow with the load, and a single request costs what it always costs. With two
  * statements at any time there were half as many more of them, each for a third fewer requests, and a message cost a tenth more.
  *
  * One bad request must not fail the others: if PostgreSQL refuses the content of a group (a value out of range, a broken
@@ -44,6 +44,8 @@ export class GroupCommit<Request, Answer> {
   #waiting: Waiting<Request, Answer>[] = []
   #underWay = 0
   #isScheduled = false
+  /** How many went with the latest statement. */
+  #latest = 0
   /** When those that wait for the end of a statement go without it. */
   #timer: NodeJS.Timeout | undefined
 
@@ -61,7 +63,7 @@ export class GroupCommit<Request, Answer> {
     if (this.#waiting.length >= this.#options.waitingMax) return Promise.reject(this.#options.refusal())
     return new Promise((resolve, reject) => {
       this.#waiting.push({ request, resolve, reject })
-      if (this.#underWay === 0) this.#schedule()
+      if (this.#underWay === 0 || this.#latest < MANY) this.#schedule()
       else this.#timer ??= setTimeout(() => this.#schedule(), OVERDUE_MS)
     })
   }
@@ -74,6 +76,7 @@ export class GroupCommit<Request, Answer> {
     setImmediate(() => {
       this.#isScheduled = false
       const group = this.#nextGroup()
+      this.#latest = group.length
       this.#underWay += 1
       void this.#settle(group).finally(() => {
         this.#underWay -= 1
@@ -135,6 +138,8 @@ export class GroupCommit<Request, Answer> {
 
 const WRITES_MAX = 4
 const OVERDUE_MS = 30
+/** So many at once are a crowd, and more are on their way. */
+const MANY = 8
 const DEFAULTS = { requestsMax: 200, bytesOf: () => 0, bytesMax: 4 << 20, statementsMax: 2, waitingMax: 20_000 }
 
 // Data exceptions, broken constraints, exceeded limits of the program (an index row that is too long).

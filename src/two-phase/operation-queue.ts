@@ -34,10 +34,12 @@ const PAUSE_BASE_MS = 50
 const PAUSE_MAX_MS = 2000
 const DEADLINES_EVERY_MS = 100
 const OVERDUE_MS = 30
+/** So many at once are a crowd, and more are on their way. */
+const MANY = 8
 
 /**
- * Sends operations to the relay, as few requests as possible: what is asked for while one is under way goes with the
- * next, when that has been answered or takes longer than it should. The relay writes each request with one commit, so
+ * Sends operations to the relay, as few requests as possible: what is asked for beside one with many goes with the
+ * next, when that has been answered or takes longer than it should; beside one with few it goes at once. The relay writes each request with one commit, so
  * this is what makes many transactions at once cheap for it.
  *
  * Whatever is lost is sent again until its deadline; every operation may be repeated, because it carries its gid.
@@ -51,6 +53,8 @@ export class OperationQueue {
   #failures = 0
   #pausedUntil = 0
   #timer: NodeJS.Timeout | undefined
+  /** How many went with the latest request. */
+  #latest = 0
   /** When those that wait for the answer to a request go without it. */
   #overdue: NodeJS.Timeout | undefined
   #closed = false
@@ -103,7 +107,7 @@ export class OperationQueue {
     if (operation.waitMs > 0) void this.#exchange([operation])
     else {
       this.#waiting.push(operation)
-      if (this.#inFlight === 0) this.#schedule()
+      if (this.#inFlight === 0 || this.#latest < MANY) this.#schedule()
       else this.#overdue ??= setTimeout(() => this.#schedule(), OVERDUE_MS)
     }
   }
@@ -135,7 +139,9 @@ export class OperationQueue {
     else {
       while (this.#inFlight < this.#options.requestsInFlightMax && this.#waiting.length > 0) {
         this.#inFlight += 1
-        void this.#exchange(this.#take()).then(() => {
+        const batch = this.#take()
+        this.#latest = batch.length
+        void this.#exchange(batch).then(() => {
           this.#inFlight -= 1
           this.#schedule()
         })
