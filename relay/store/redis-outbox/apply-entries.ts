@@ -20,8 +20,8 @@ type State = keyof AppliedBatch
  * a batch. More than the total breaks the constraint redis_stock_sold and with it the transaction, so that nothing can
  * be written for what was not there.
  *
- * Plan, 500 entries over 100,000 applied: LockRows on redis_outbox_pkey; Function Scan and 500 insertions into
- * redis_entry_pkey; one Index Scan and HOT update on redis_stock_pkey.
+ * Plan, 500 entries over 100,000 applied: LockRows on redis_outbox; Function Scan and 500 insertions into
+ * redis_entry_pkey, which take 8 of its 9.4 ms; one update of redis_stock; the CTEs are joined by hash.
  */
 export async function applyEntries(
   client: Queryable,
