@@ -75,7 +75,8 @@ export class KeyReader<Id, Value> {
         const found = await this.#read(key, id, room)
         if (found.isCurrent) admit(room)
         if (!found.isHit) this.#options.stats.misses += room.members.length
-        await this.#handOut(found, room.members)
+        const handingOut = this.#handOut(found, room.members)
+        if (handingOut !== undefined) await handingOut
       } catch (error) {
         this.#options.stats.misses += room.members.length
         for (const { reject } of room.members) reject(error)
@@ -85,10 +86,18 @@ export class KeyReader<Id, Value> {
     this.#rooms.delete(key)
   }
 
-  /** Each gets a value of his own: one that changes it changes it for nobody else. */
-  async #handOut({ text, value }: Found<Value>, [first, ...others]: readonly Waiter<Value>[]): Promise<void> {
+  /**
+   * Each gets a value of his own: one that changes it changes it for nobody else. Undefined: there was only one, who has
+   * his. This and what is not awaited in #read are on the way of every hit; what they leave to the collector is what the
+   * slowest of a hundred reads wait for.
+   */
+  #handOut({ text, value }: Found<Value>, [first, ...others]: readonly Waiter<Value>[]): Promise<void> | undefined {
     first?.resolve(value)
-    for (const { resolve, reject } of others) {
+    return others.length === 0 ? undefined : this.#decodeForEach(text, others)
+  }
+
+  async #decodeForEach(text: string, waiters: readonly Waiter<Value>[]): Promise<void> {
+    for (const { resolve, reject } of waiters) {
       const decoded = await this.#decode(text)
       if (decoded.problem === undefined) resolve(decoded.value)
       else reject(new TypeError(`the schema gave two answers to one value: ${decoded.problem}`))
@@ -109,7 +118,11 @@ export class KeyReader<Id, Value> {
       const claim = await this.#claim(key, refused)
       if (claim === undefined) break
       const shown = claim.state === 'hit' ? claim.text : staleMs > 0 ? claim.stale : undefined
-      const found = shown === undefined ? undefined : await this.#present(shown, claim, room.members.length)
+      const readers = room.members.length
+      const decoding = shown === undefined ? undefined : this.#decode(shown)
+      const decoded = decoding instanceof Promise ? await decoding : decoding
+      const found =
+        shown === undefined || decoded === undefined ? undefined : this.#present(shown, decoded, claim, readers)
       if (claim.state === 'hit' && found === undefined) refused = claim.text
       if (claim.state === 'load') {
         if (found === undefined) return await this.#loadAndFill(key, id, claim.lease)
@@ -129,9 +142,8 @@ export class KeyReader<Id, Value> {
     return await this.#loadFound(key, id)
   }
 
-  async #present(text: string, claim: Claim, readers: number): Promise<Found<Value> | undefined> {
+  #present(text: string, decoded: Decoded<Value>, claim: Claim, readers: number): Found<Value> | undefined {
     const { stats } = this.#options
-    const decoded = await this.#decode(text)
     if (decoded.problem !== undefined) {
       stats.mismatched += 1
       return undefined
@@ -144,11 +156,19 @@ export class KeyReader<Id, Value> {
 
   async #claim(key: string, refused: string | undefined): Promise<Claim | undefined> {
     const { store, definition, attendance, timeoutMs } = this.#options
+    const path = `${definition.name}:${key}`
+    const claim = store.claim(path, { leaseMs: definition.leaseMs, since: attendance.since, refused })
+    if (!(claim instanceof Promise)) return claim
     try {
-      const asked = { leaseMs: definition.leaseMs, since: attendance.since, refused }
-      const claim = store.claim(`${definition.name}:${key}`, asked)
-      return claim instanceof Promise ? await within(timeoutMs, claim) : claim
+      return await within(timeoutMs, claim)
     } catch (error) {
+      // The client may send it when the server is back. Nobody loads under a lease that is given then, and all would wait.
+      claim
+        .then(
+          (late) => (late.state === 'load' ? store.release(path, late.lease) : undefined),
+          () => undefined,
+        )
+        .catch(() => undefined)
       attendance.failed(error)
       return undefined
     }

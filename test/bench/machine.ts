@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { cpus, totalmem, type } from 'node:os'
+import { findRedisServer } from '@postcommit/relay/dev'
 import { POSTGRES_SETTINGS, type Servers } from './servers.ts'
 
 /** On what was measured, line by line. */
@@ -7,7 +8,7 @@ export function describeMachine({ postgres, nats }: Servers): readonly string[] 
   const all = cpus()
   return [
     `${all.length} × ${all[0]?.model.trim() ?? 'unknown processor'}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${type()}; clients, servers and everything measured share them`,
-    `Node.js ${process.versions.node}, PostgreSQL ${postgres.version} (${settings()}), nats-server ${nats.version} (JetStream, file storage, one replica)`,
+    `Node.js ${process.versions.node}, PostgreSQL ${postgres.version} (${settings()}), nats-server ${nats.version} (JetStream, file storage, one replica), Redis ${findRedisServer()?.version ?? 'none'}`,
     PEERS.map((name) => `${name} ${versionOf(name)}`).join(', '),
   ]
 }

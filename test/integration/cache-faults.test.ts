@@ -139,6 +139,28 @@ describe('C9: a store that is away', () => {
     expect(values.stats).toMatchObject({ bypassed: 1, loads: 1 })
   })
 
+  test('a lease that is given when nobody waits for it any more is given back', async () => {
+    const store = memoryStore()
+    let answer: () => void = () => {}
+    const held = new Promise<void>((resolve) => (answer = resolve))
+    let late: Promise<unknown> | undefined
+    const slow: CacheStore = {
+      ...store,
+      claim(key, options) {
+        const claim = held.then(() => store.claim(key, options))
+        late ??= claim
+        return claim
+      },
+    }
+    const { cache, values } = open(slow, 200)
+    await eventually(() => expect(cache.readsFrom).toBe('cache'), patient)
+    expect(await values.get(1)).toEqual({ version: 1 })
+    answer()
+    expect(await late).toMatchObject({ state: 'load' })
+    const claimed = () => store.claim('product:1', { leaseMs: 10_000, since: 0 })
+    await eventually(async () => expect(await claimed()).toMatchObject({ state: 'load' }), { timeoutMs: 2000 })
+  })
+
   test('a store that is away from the start is no error', async () => {
     const away: CacheStore = { ...memoryStore(), readBoard: () => Promise.reject(new Error('nobody there')) }
     const { cache, values } = open(away)

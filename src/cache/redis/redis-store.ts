@@ -46,8 +46,11 @@ export function redisStore(
   // and may be without what it had acknowledged. The script that finds the doubt settles it, or a second process could
   // look in between and see none.
   const readBoard = ownScript(client, prefix, READ_BOARD)
-  const evaluate = evaluateOn(withoutTimeout(client), (script, values) => (script === readBoard ? ['0'] : values))
-  if (evaluate === undefined) throw invalidOptions('the client is neither of redis nor of ioredis')
+  const evaluate = evaluateOn(client, (script, values) => (script === readBoard ? ['0'] : values))
+  const claim = evaluateOn(withoutTimeout(client))
+  if (evaluate === undefined || claim === undefined) {
+    throw invalidOptions('the client is neither of redis nor of ioredis')
+  }
   const token = randomBytes(9).toString('base64url')
   const board = `${prefix}{postcommit}:board`
   const doubt = `${prefix}{postcommit}:doubt`
@@ -60,7 +63,7 @@ export function redisStore(
       leases += 1
       const lease = `${token}${leases}`
       const values = [String(leaseMs), lease, String(since), refused ?? '', refused === undefined ? '0' : '1']
-      const [state, text] = listOf(await evaluate(CLAIM, [prefix + key], values))
+      const [state, text] = listOf(await claim(CLAIM, [prefix + key], values))
       if (state === 'hit') return { state, text: String(text) }
       const stale = text === null || text === undefined ? undefined : String(text)
       return state === 'wait' ? { state, stale } : { state: 'load', lease, stale }
@@ -98,7 +101,8 @@ export function redisStore(
 
 /**
  * The same connection without the time limit that node-redis gives each command since version 6, by an AbortSignal of
- * its own: a cache has a limit of its own, and at 10,000 reads a second they doubled the median of a read.
+ * its own: at 10,000 reads a second they doubled the median of a read. For claims alone, which have a limit of the
+ * cache's and are not asked while the server is away; everything else would wait in the client for its return.
  */
 function withoutTimeout(client: NodeRedisLike | IoredisLike): NodeRedisLike | IoredisLike {
   const { withCommandOptions } = client as { readonly withCommandOptions?: (options: object) => NodeRedisLike }

@@ -35,7 +35,7 @@ export const cache: Case = {
   onlyInFull: true,
   caveats: [
     `Hits in Redis are paced: ${READS_PER_SECOND} reads a second of ${PRODUCTS} products, from ${PACED} processes with one connection each. Reads begin at random moments (exponential gaps) and wait for no answer. Timers of Node.js round to whole milliseconds, so some begin together; a read is measured from its begin. How late reads began says how busy the clients were with themselves.`,
-    'All go through ioredis. node-redis 6 makes an AbortSignal for the time limit of each command, which shows at this rate; ours takes that limit off, because it has one of its own.',
+    'All go through ioredis. node-redis 6 makes an AbortSignal for the time limit of each command, which shows at this rate; ours takes that limit off for reads, because it has one of its own.',
     'A product is about 200 bytes of JSON, parsed and checked by the same zod schema everywhere, except by bentocache, which knows no schema.',
     '"GET, SET and DEL" is what one writes without a library: it keeps an old value when a load is overtaken by a change. bentocache and cachified do so too; what they are compared in here is time and loads.',
     `For the hot key ${READING} processes with ${READERS_EACH} readers each read one product as fast as they can, while a fourth changes it ${UPDATES_PER_SECOND} times a second.`,
