@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { sleep } from '../clock.ts'
 import { PostcommitError } from '../protocol/errors.ts'
 import type { CacheStore } from './cache-store.ts'
-import { attend, distrust, leave, readSwitchboard, type Switchboard } from './switchboard.ts'
+import { attend, distrust, leave, readSwitchboard, recall, type Switchboard } from './switchboard.ts'
 import { StoreTimeout, within } from './within.ts'
 
 /** What {@link Attendance} needs. */
@@ -100,7 +100,7 @@ export class Attendance {
     for (let swap = 0; swap < SWAPS_MAX; swap += 1) {
       const missed = this.#missed
       const { text, nowMs, doubtfulAtMs } = await within(timeoutMs, store.readBoard())
-      const read = distrust(readSwitchboard(text), doubtfulAtMs)
+      const read = distrust(recall(readSwitchboard(text), this.#board, nowMs), doubtfulAtMs)
       const before = missed === this.#missedKnown ? read : distrust(read, nowMs)
       const after = change(before, nowMs)
       if (after === undefined) return before

@@ -41,6 +41,17 @@ export function readSwitchboard(text: string | undefined): Switchboard {
   return text === undefined ? BLANK : { ...BLANK, ...(JSON.parse(text) as Partial<Switchboard>) }
 }
 
+/**
+ * The board of the store, and what a process knows of it: a store that has lost it, or has an older one, undoes no switch
+ * and no doubt. Otherwise some would read while others do not invalidate yet, in no order. A store whose clock is behind
+ * that of the one before it is doubted up to its now.
+ */
+export function recall(board: Switchboard, known: Switchboard, nowMs: number): Switchboard {
+  const { version, read, invalidate, hasMissed, since } = known
+  const newest = version > board.version ? { ...board, version, read, invalidate, hasMissed } : board
+  return distrust(newest, Math.min(since, nowMs))
+}
+
 /** The board with the process on it, which goes by what the board says; those whose time is over are taken off. */
 export function attend(board: Switchboard, process: string, nowMs: number, leaseMs: number): Switchboard {
   const present = Object.entries(board.processes).filter(([, { until }]) => until > nowMs)

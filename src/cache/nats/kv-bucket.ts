@@ -35,10 +35,13 @@ export class KvBucket {
   readonly stream: string
   readonly requests: Requests
   readonly #config: BucketConfig
+  readonly #onMade: () => void
   #found: Promise<void> | undefined
 
-  constructor(connection: NatsConnectionLike, config: BucketConfig, inbox: string) {
+  /** @param onMade - told when the bucket was not there and is made: its revisions begin anew */
+  constructor(connection: NatsConnectionLike, config: BucketConfig, inbox: string, onMade: () => void) {
     this.#config = config
+    this.#onMade = onMade
     this.stream = `KV_${config.bucket}`
     this.requests = openRequests(connection, inbox)
   }
@@ -67,11 +70,17 @@ export class KvBucket {
     const headers: [string, string][] = []
     if (expected !== undefined) headers.push(['Nats-Expected-Last-Subject-Sequence', String(expected)])
     if (ttlMs !== undefined && this.#config.perKeyTtl) headers.push(['Nats-TTL', `${Math.ceil(ttlMs / 1000)}s`])
-    const answer = parse(await this.requests.request(this.subjectOf(token), content, { headers }))
+    const answer = await this.#ask(this.subjectOf(token), content, headers)
     const { code, description } = errorOf(answer)
     if (code === WRONG_REVISION) return undefined
     if (code !== 0) throw new Error(description)
     return Number(answer['seq'])
+  }
+
+  /** When the server has made the bucket: tells one from another that was made in its place. */
+  async madeAt(): Promise<string> {
+    const answer = await this.#ask(`$JS.API.STREAM.INFO.${this.stream}`, '')
+    return String(answer['created'])
   }
 
   /** The server may have been started again, without what it kept in memory: looks for the bucket once more. */
@@ -85,7 +94,7 @@ export class KvBucket {
 
   async #readMessage(query: Json): Promise<StoredMessage | undefined> {
     const subject = `$JS.API.STREAM.MSG.GET.${this.stream}`
-    const answer = parse(await this.requests.request(subject, JSON.stringify(query)))
+    const answer = await this.#ask(subject, JSON.stringify(query))
     const { code, description } = errorOf(answer)
     if (code === NO_MESSAGE) return undefined
     if (code !== 0) throw new Error(description)
@@ -94,6 +103,18 @@ export class KvBucket {
       revision: Number(message['seq']),
       content: Buffer.from(String(message['data'] ?? ''), 'base64').toString(),
       storedAt: Date.parse(String(message['time'])),
+    }
+  }
+
+  /** Where nobody answers, or nobody knows the bucket, it may have been deleted: it is looked for before the next use. */
+  async #ask(subject: string, body: string, headers: readonly [string, string][] = []): Promise<Json> {
+    try {
+      const answer = parse(await this.requests.request(subject, body, headers.length === 0 ? {} : { headers }))
+      if (errorOf(answer).code === NO_STREAM) this.forget()
+      return answer
+    } catch (error) {
+      this.forget()
+      throw error
     }
   }
 
@@ -144,6 +165,7 @@ export class KvBucket {
     const { code, description } = errorOf(answer)
     // Another process has made it at the same time; both want the same.
     if (code !== 0 && code !== 10058) throw new Error(description)
+    this.#onMade()
   }
 }
 

@@ -65,8 +65,10 @@ class NatsKvStore implements CacheStore {
   readonly #first: FirstLevel | undefined
   readonly #watch: BucketWatch | undefined
   readonly #interrupted = new Set<() => void>()
-  /** Leases of before the connection was lost are void: a server without its memory numbers anew. */
+  /** Leases of an earlier one are void: a server without its memory, and a bucket made anew, number anew. */
   #generation = 0
+  /** When the server has made the bucket that is known here. */
+  #made: string | undefined
   #board: { readonly text: string; readonly revision: number } | undefined
   #isClosed = false
 
@@ -77,7 +79,9 @@ class NatsKvStore implements CacheStore {
     if (maxAgeMs === undefined || maxAgeMs < 1000) throw invalidOptions(`maxAge is ${options.maxAge}`)
     if (perKeyTtl) checkServer(connection.info?.version ?? '0')
     const inbox = `_INBOX.${randomBytes(12).toString('hex')}`
-    this.#bucket = new KvBucket(connection, { bucket, storage, replicas, maxAgeMs, perKeyTtl }, `${inbox}.r`)
+    this.#bucket = new KvBucket(connection, { bucket, storage, replicas, maxAgeMs, perKeyTtl }, `${inbox}.r`, () =>
+      this.#startAnew(),
+    )
     const ownClock = `_clock-${randomBytes(6).toString('hex')}`
     this.#clock = serverClock(async () => {
       const revision = await this.#bucket.write(ownClock, '')
@@ -114,7 +118,6 @@ class NatsKvStore implements CacheStore {
 
   async #claim(token: string, { leaseMs, since, refused }: ClaimOptions): Promise<Claim> {
     for (let tries = 0; tries < TRIES_MAX; tries += 1) {
-      const generation = this.#generation
       const time = await this.#clock.now()
       const found = await this.#read(token, time)
       const { entry, message } = found ?? {}
@@ -125,6 +128,8 @@ class NatsKvStore implements CacheStore {
         return { state: 'wait', stale: stale?.text }
       }
       const lock: KvEntry = { kind: 'lock', leaseMs, stale, applied: entry?.applied }
+      // Not before the reads, which make the bucket where there is none.
+      const generation = this.#generation
       const revision = await this.#bucket.write(token, encodeEntry(lock), message?.revision ?? 0)
       if (revision === undefined) continue
       // What is stored under this lease was not loaded before this, by whichever clock somebody looks at it.
@@ -192,7 +197,14 @@ class NatsKvStore implements CacheStore {
   }
 
   async readBoard(): Promise<{ text: string | undefined; nowMs: number; doubtfulAtMs: number }> {
-    const [message, time] = await Promise.all([this.#bucket.read(BOARD), this.#clock.now()])
+    const [message, time, made] = await Promise.all([
+      this.#bucket.read(BOARD),
+      this.#clock.now(),
+      this.#bucket.madeAt(),
+    ])
+    // Somebody else has made the bucket anew.
+    if (this.#made !== undefined && made !== this.#made) this.#startAnew()
+    this.#made = made
     const text = message?.content
     this.#board = message === undefined ? undefined : { text: message.content, revision: message.revision }
     return { text, nowMs: Math.ceil(time.latest), doubtfulAtMs: 0 }
@@ -233,11 +245,17 @@ class NatsKvStore implements CacheStore {
     }
   }
 
+  /** Revisions may begin anew: those that are known here say nothing any more. */
+  #startAnew(): void {
+    this.#generation += 1
+    this.#first?.clear()
+  }
+
   async #listen(connection: NatsConnectionLike): Promise<void> {
     for await (const { type } of connection.status()) {
       if (this.#isClosed) return
       if (type !== 'disconnect') continue
-      this.#generation += 1
+      this.#startAnew()
       this.#clock.forget()
       this.#bucket.forget()
       this.#watch?.lost()

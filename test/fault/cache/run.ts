@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { jetstreamManager } from '@nats-io/jetstream'
-import { startNats, startPostgres, startRedis } from '@postcommit/relay/dev'
+import { type ServerLifecycle, startNats, startPostgres, startRedis } from '@postcommit/relay/dev'
 import pg from 'pg'
 import { applyMigrations } from '../../../relay/store/migrate.ts'
 import { postgresSource } from '../../support/postgres-source.ts'
@@ -16,6 +16,8 @@ import { type Addresses, openPlaces, type Places, PRODUCTS } from './places.ts'
 export interface CacheRun {
   readonly reads: number
   readonly writes: number
+  /** Of those, the ones whose invalidation was done when their commit returned. */
+  readonly applied: number
   /** Reads that returned less than what had been invalidated before they began. */
   readonly old: readonly string[]
   readonly readsFailed: number
@@ -37,17 +39,14 @@ export interface CacheRunOptions {
 
 const PROGRAMS = ['writer', 'writer', 'relay', 'reader'] as const
 const QUIET_MS_MAX = 20_000
+const WRITES_BETWEEN_KILLS = 5
 
 /**
  * Two caches of the same products, in Redis and in NATS KV, with readers here who check what they are shown; writers, a
  * relay and other readers are processes that are killed at random, and so are the servers.
  */
-export async function runCaches({
-  seconds,
-  readers,
-  seed = 1,
-  log = () => undefined,
-}: CacheRunOptions): Promise<CacheRun> {
+export async function runCaches(options: CacheRunOptions): Promise<CacheRun> {
+  const { seconds, readers, seed = 1, log = () => undefined } = options
   const folder = await mkdtemp(join(tmpdir(), 'postcommit-cache-'))
   const postgres = await startPostgres({ dataDir: join(folder, 'postgres'), binaries: postgresSource() })
   const nats = await startNats({ storeDir: join(folder, 'nats') })
@@ -59,7 +58,7 @@ export async function runCaches({
   const running = new Set<number>()
   const kills: Record<string, number> = {}
   const random = randomOf(seed)
-  let writes = 0
+  let [writes, applied] = [0, 0]
   let isOver = false
   await prepare(addresses)
   const places = await openPlaces(addresses)
@@ -73,7 +72,9 @@ export async function runCaches({
       running.add(slot)
       if (said.cache === undefined) return
       writes += 1
-      if (said.cache === 'applied') invalidated.set(said.id, Math.max(invalidated.get(said.id) ?? 0, said.version))
+      if (said.cache !== 'applied') return
+      applied += 1
+      invalidated.set(said.id, Math.max(invalidated.get(said.id) ?? 0, said.version))
     })
     child.once('exit', () => {
       running.delete(slot)
@@ -86,23 +87,24 @@ export async function runCaches({
     const end = performance.now() + seconds * 1000
     for (let n = 1; performance.now() < end; n += 1) {
       await sleep(400 + random() * 800)
+      await until(
+        rises(() => writes),
+        3000,
+      )
       const slot = [...running].toSorted()[Math.floor(random() * running.size)]
       const program = slot === undefined ? undefined : PROGRAMS[slot]
       const victim = n % 9 === 0 ? 'redis' : n % 9 === 5 ? 'nats' : program
       if (victim === undefined) continue
       kills[victim] = (kills[victim] ?? 0) + 1
       log(`kill ${victim}; ${writes} writes`)
-      if (victim === 'redis' || victim === 'nats') {
-        const server = victim === 'redis' ? redis : nats
-        await server.kill()
-        await sleep(random() * 1000)
-        await server.start()
-      } else if (slot !== undefined) children.get(slot)?.kill('SIGKILL')
+      const server = { redis, nats }[victim as string]
+      if (server !== undefined) await bounce(server, random() * 1000)
+      else if (slot !== undefined) children.get(slot)?.kill('SIGKILL')
     }
     await stopWriters(children)
     const equalAfterMs = await untilEqual(places)
     isOver = true
-    return { ...sum(await Promise.all(reading), places), writes, kills, equalAfterMs }
+    return { ...sum(await Promise.all(reading), places), writes, applied, kills, equalAfterMs }
   } finally {
     isOver = true
     for (const child of children.values()) child.kill('SIGKILL')
@@ -110,6 +112,22 @@ export async function runCaches({
     await Promise.all([postgres.stop(), nats.stop(), redis.stop()])
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+async function bounce(server: ServerLifecycle, awayMs: number): Promise<void> {
+  await server.kill()
+  await sleep(awayMs)
+  await server.start()
+}
+
+/** Whether a count has risen enough since now: on a busy machine the programs would only be started and killed. */
+function rises(count: () => number): () => boolean {
+  const enough = count() + WRITES_BETWEEN_KILLS
+  return () => count() >= enough
+}
+
+async function until(isSo: () => boolean, timeoutMs: number): Promise<void> {
+  for (const end = performance.now() + timeoutMs; !isSo() && performance.now() < end; ) await sleep(20)
 }
 
 /** Numbers from 0 to 1 that look random and are the same for the same seed: a linear congruential generator. */

@@ -4,14 +4,16 @@ import { runCaches } from './run.ts'
 const seconds = Number(process.argv[2] ?? 60)
 const seed = Number(process.argv[3] ?? Math.floor(Math.random() * 1e6))
 console.log(`${seconds} s, seed ${seed}`)
-const { reads, writes, old, readsFailed, kills, equalAfterMs, hitRate } = await runCaches({
+const { reads, writes, applied, old, readsFailed, kills, equalAfterMs, hitRate } = await runCaches({
   seconds,
   readers: 32,
   seed,
   log: (line) => console.log(line),
 })
 const killed = Object.entries(kills).map(([name, count]) => `${name} ${count}`)
-console.log(`${reads} reads (${(hitRate * 100).toFixed(1)} % from a cache, ${readsFailed} failed), ${writes} writes`)
+console.log(
+  `${reads} reads (${(hitRate * 100).toFixed(1)} % from a cache, ${readsFailed} failed), ${writes} writes, ${applied} applied at once`,
+)
 console.log(`killed: ${killed.join(', ')}`)
 console.log(`reads older than a finished invalidation: ${old.length}`)
 for (const line of old.slice(0, 20)) console.log(`  ${line}`)
