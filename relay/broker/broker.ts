@@ -12,6 +12,11 @@ export interface Broker {
   publish(message: BrokerMessage, settle: (verdict: PublishVerdict) => void): void
   /** Whether any stream takes `subject`; undefined if JetStream does not answer. */
   hasStream(subject: string): Promise<boolean | undefined>
+  /**
+   * Has `check` done whenever the connection is back, before anything is published over it; no longer than some seconds.
+   * Returns how to have it done no more.
+   */
+  beforeResuming(check: (nc: NatsConnection) => Promise<void>): () => void
   /** The connection, for administration. Waits for the first connect; rejects if the broker is closed before it. */
   connection(): Promise<NatsConnection>
   close(): Promise<void>
@@ -29,6 +34,8 @@ export interface BrokerOptions {
 const RECONNECT_MS = 250
 const FIRST_CONNECT_CAP_MS = 2000
 const API_TIMEOUT_MS = 2000
+/** A JetStream that does not answer takes no messages either; one that may not be asked must not stop everything. */
+const CHECK_TIMEOUT_MS = 5000
 
 /** Connects in the background, and again whenever the connection is lost. */
 export function openBroker(options: BrokerOptions): Broker {
@@ -40,6 +47,9 @@ class NatsBroker implements Broker {
   readonly #opening: Promise<NatsConnection>
   readonly #questions = new Map<string, Promise<boolean | undefined>>()
   readonly #signal = new WakeSignal()
+  readonly #checks = new Set<(nc: NatsConnection) => Promise<void>>()
+  /** How often the connection was lost: what is seen to before that is of no use after it. */
+  #losses = 0
   #acks: AckMultiplexer | undefined
   #connected = false
   #closed = false
@@ -64,6 +74,11 @@ class NatsBroker implements Broker {
     const asked = this.#questions.get(subject) ?? this.#askForStream(subject)
     this.#questions.set(subject, asked)
     return await asked.finally(() => this.#questions.delete(subject))
+  }
+
+  beforeResuming(check: (nc: NatsConnection) => Promise<void>): () => void {
+    this.#checks.add(check)
+    return () => this.#checks.delete(check)
   }
 
   connection(): Promise<NatsConnection> {
@@ -101,11 +116,12 @@ class NatsBroker implements Broker {
       switch (status.type) {
         case 'disconnect':
           this.#connected = false
+          this.#losses += 1
           acks.failAll('the connection to NATS was lost')
           if (!this.#closed) this.#options.onTrouble('disconnected', status.server)
           break
         case 'reconnect':
-          this.#up()
+          void this.#resume(nc)
           break
         case 'error':
           this.#options.onTrouble('error', status.error.message)
@@ -115,6 +131,17 @@ class NatsBroker implements Broker {
     }
     this.#connected = false
     acks.failAll('the connection to NATS is closed')
+  }
+
+  async #resume(nc: NatsConnection): Promise<void> {
+    const losses = this.#losses
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CHECK_TIMEOUT_MS)
+    })
+    await Promise.race([Promise.allSettled([...this.#checks].map((check) => check(nc))), timeout])
+    clearTimeout(timer)
+    if (losses === this.#losses && !this.#closed) this.#up()
   }
 
   #up(): void {

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import { relaySessionName } from '../store/end-relay-sessions.ts'
+import { purgeBrokerMarks } from '../store/purge-broker-marks.ts'
 import { purgeSettled } from '../store/purge-settled.ts'
 import { purgeEntries } from '../store/redis-outbox/purge-entries.ts'
 import { purgeFinished } from '../store/transaction/purge-finished.ts'
@@ -42,6 +43,7 @@ export function startHousekeeping({ source, pool, relayId, log, retentionMs }: H
       try {
         await makePartitionsAhead(client, log)
         await dropOldPartitions(client, retentionMs, log)
+        await purgeBrokerMarks(client, retentionMs)
         await purgeSettled(client, retentionMs)
         await purgeFinished(client, retentionMs)
         await purgeEntries(client, retentionMs)

@@ -19,6 +19,7 @@ export interface Metrics {
   readonly leaseHeld: Gauge<'source' | 'shard'>
   readonly leaseLost: Counter<'source'>
   readonly fencedWrites: Counter<'source'>
+  readonly brokerRegressions: Counter<'source'>
   readonly readAge: Gauge<'source'>
   readonly natsConnected: Gauge
   readonly branchCalls: Counter<'source' | 'destination' | 'outcome'>
@@ -197,6 +198,12 @@ function belonging(registry: Registry) {
     fencedWrites: new Counter({
       name: 'postcommit_fenced_writes_total',
       help: 'Writes refused because another relay owns the row by now.',
+      labelNames: ['source'] as const,
+      registers,
+    }),
+    brokerRegressions: new Counter({
+      name: 'postcommit_broker_regressions_total',
+      help: 'Shards published again from an earlier position, because the broker had lost what it had acknowledged.',
       labelNames: ['source'] as const,
       registers,
     }),

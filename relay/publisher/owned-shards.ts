@@ -1,12 +1,17 @@
+import type { NatsConnection } from '@nats-io/transport-node'
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import type { Broker } from '../broker/broker.ts'
+import { hasMessage } from '../broker/has-message.ts'
 import { assignShards, type ShardOwnership } from '../engine/assign-shards.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { closeSession } from '../sessions.ts'
+import type { Acknowledgement } from '../store/insert-broker-marks.ts'
 import { releaseShard } from '../store/release-shard.ts'
-import { takeShard } from '../store/take-shard.ts'
+import { selectBrokerMarks } from '../store/select-broker-marks.ts'
+import { type TakenShard, takeShard } from '../store/take-shard.ts'
 import { ShardPublisher } from './shard-publisher.ts'
+import { newestOf, type OwnedShard, rewindToSurvivors } from './surviving-mark.ts'
 
 /** What shards are owned and published with. */
 export interface OwnedShardsOptions {
@@ -27,6 +32,11 @@ export interface OwnedShardsOptions {
   readonly onRead: () => void
 }
 
+/** A stream that was removed and made again, or set back while the connection held, is noticed so soon at the latest. */
+const CHECK_MS = 30_000
+/** After an acknowledgement that gives rise to it. */
+const CHECK_SOON_MS = 200
+
 interface Lane {
   readonly shard: number
   readonly epoch: string
@@ -39,6 +49,11 @@ export class OwnedShards {
   readonly #options: OwnedShardsOptions
   readonly #lanes = new Map<number, Lane>()
   readonly #opening = new Map<number, Promise<void>>()
+  #unregister: (() => void) | undefined
+  #check: NodeJS.Timeout | undefined
+  #isCheckSoon = false
+  /** The broker could not be asked the last time. */
+  #isBlind = false
   #closed = false
 
   constructor(options: OwnedShardsOptions) {
@@ -60,6 +75,8 @@ export class OwnedShards {
     const { relay, pool, broker, drainMs } = this.#options
     const to = broker()
     if (to === undefined || this.#closed) return
+    this.#unregister ??= to.beforeResuming((nc) => this.#compare(nc))
+    this.#check ??= setTimeout(() => void this.#checkNow(to), CHECK_MS).unref()
     const { take, release } = assignShards(shards, relay, relays)
     for (const shard of take) this.#open(shard, to)
     for (const shard of release) void this.#lanes.get(shard)?.publisher.stop(drainMs)
@@ -71,6 +88,8 @@ export class OwnedShards {
   /** Stops publishing. With time to drain, hands on and saves what has been read; without, cuts the connections. */
   async close(drainMs: number): Promise<void> {
     this.#closed = true
+    this.#unregister?.()
+    clearTimeout(this.#check)
     await Promise.all(this.#opening.values())
     await Promise.all(
       [...this.#lanes.values()].map(async ({ client, publisher }) => {
@@ -96,17 +115,79 @@ export class OwnedShards {
   }
 
   async #take(shard: number, broker: Broker): Promise<void> {
-    const { source, relay, pool, openReader, log } = this.#options
-    const client = await openReader()
+    const client = await this.#options.openReader()
+    const begun = await this.#begin(shard, broker, client).catch(async (error: unknown) => {
+      await closeSession(client)
+      throw error
+    })
+    if (!begun) await closeSession(client)
+  }
+
+  /** False: another relay was quicker, or the broker has lost something, and the next balance takes the shard where it is now. */
+  async #begin(shard: number, broker: Broker, client: pg.Client): Promise<boolean> {
+    const { source, relay, pool, log } = this.#options
     const taken = this.#closed ? undefined : await takeShard(pool, shard, relay)
-    if (taken === undefined) return await closeSession(client)
-    const publisher = new ShardPublisher({ ...this.#options, broker, shard: taken, client })
+    if (taken === undefined) return false
+    const newest = newestOf([...(await selectBrokerMarks(pool, shard)), ...ackOf(taken)])
+    const owned = { shard, epoch: taken.epoch, newest }
+    if (newest.length > 0 && (await this.#rewindIfLost(await broker.connection(), owned))) return false
+    const onOldNumber = () => this.#checkSoon(broker)
+    const publisher = new ShardPublisher({ ...this.#options, broker, shard: taken, newest, client, onOldNumber })
     const lane = { shard, epoch: taken.epoch, client, publisher }
     this.#lanes.set(shard, lane)
     log.info({ source, shard, epoch: taken.epoch }, 'publishing')
     void publisher.ended
       .catch((error: Error) => log.warn({ source, shard, error: error.message }, 'publishing stopped'))
       .finally(() => this.#end(lane))
+    return true
+  }
+
+  #checkSoon(broker: Broker): void {
+    // More of them must not put it off.
+    if (this.#isCheckSoon || this.#closed) return
+    this.#isCheckSoon = true
+    clearTimeout(this.#check)
+    this.#check = setTimeout(() => void this.#checkNow(broker), CHECK_SOON_MS).unref()
+  }
+
+  async #checkNow(broker: Broker): Promise<void> {
+    // The next balance sets it again.
+    this.#check = undefined
+    this.#isCheckSoon = false
+    if (broker.connected) await this.#compare(await broker.connection())
+  }
+
+  /** Compares what every shard was acknowledged with what the broker has; who was taken back has ended when this resolves. */
+  async #compare(nc: NatsConnection): Promise<void> {
+    await Promise.all(
+      [...this.#lanes.values()].map(async ({ shard, epoch, publisher }) => {
+        const { newest } = publisher
+        if (await this.#rewindIfLost(nc, { shard, epoch, newest })) await publisher.stop(0)
+      }),
+    )
+  }
+
+  async #rewindIfLost(nc: NatsConnection, owned: OwnedShard): Promise<boolean> {
+    const { source, pool, metrics, log } = this.#options
+    const { shard } = owned
+    try {
+      const rewound = await rewindToSurvivors(pool, owned, (ack) => hasMessage(nc, ack))
+      this.#isBlind = false
+      if (rewound === undefined) return false
+      const { streams, mark } = rewound
+      metrics.brokerRegressions.inc({ source })
+      const from = mark === undefined ? 'the beginning of what is kept' : `after ${mark.messageId}`
+      log.error({ source, shard, streams, from }, 'the broker has lost what it acknowledged: it is published again')
+      return true
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      // Of every shard every half minute it would be the same.
+      if (!this.#isBlind) {
+        log.warn({ source, shard, error: reason }, 'cannot see whether the broker still has what it acknowledged')
+      }
+      this.#isBlind = true
+      return false
+    }
   }
 
   async #end({ shard, epoch, client }: Lane): Promise<void> {
@@ -114,4 +195,8 @@ export class OwnedShards {
     this.#lanes.delete(shard)
     await closeSession(client)
   }
+}
+
+function ackOf({ stream, sequence, messageId }: TakenShard): readonly Acknowledgement[] {
+  return stream === null || sequence === null || messageId === null ? [] : [{ stream, sequence, messageId }]
 }

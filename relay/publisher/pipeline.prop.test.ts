@@ -29,6 +29,7 @@ function scriptedBroker() {
     connected: true,
     publish: (message, settle) => void open.push({ message, settle }),
     hasStream: async () => false,
+    beforeResuming: () => () => undefined,
     connection: () => Promise.reject(new Error('no connection in this test')),
     close: async () => undefined,
   }
@@ -39,6 +40,29 @@ const verdicts = fc.constantFrom<'ack' | 'refuse' | 'lose'>('ack', 'ack', 'ack',
 const rows = fc.array(fc.constantFrom('k1', 'k2', 'k3', null), { minLength: 1, maxLength: 40 })
 
 describe('Pipeline', () => {
+  test('a batch tells of each stream the highest number, and which has acknowledged last', async () => {
+    const acks = fc.array(fc.tuple(fc.constantFrom('A', 'B', 'C'), fc.nat()), { minLength: 1, maxLength: 30 })
+    await fc.assert(
+      fc.asyncProperty(acks, async (script) => {
+        const { broker, open } = scriptedBroker()
+        const fed = new Pipeline(broker, SILENT, 100, new Set()).feed(script.map((_, index) => row(index + 1, null)))
+        for (const [stream, sequence] of script)
+          open.shift()?.settle({ kind: 'acked', stream, sequence, duplicate: false })
+        const told = (await fed).acks
+        const highest = (of: string) => Math.max(...script.filter(([stream]) => stream === of).map(([, n]) => n))
+        const streams = [...new Set(script.map(([stream]) => stream))]
+        expect(new Set(told.map(({ stream }) => stream))).toEqual(new Set(streams))
+        expect(told).toHaveLength(streams.length)
+        for (const { stream, sequence, messageId } of told) {
+          expect(sequence).toBe(highest(stream))
+          const [of, number] = script[Number(messageId.split(':')[1]) - 1] ?? []
+          expect([of, number]).toEqual([stream, sequence])
+        }
+        expect(told.at(-1)?.stream).toBe(script.at(-1)?.[0])
+      }),
+    )
+  })
+
   test('whatever the broker answers: every row is stored or parked, and per key nothing overtakes', async () => {
     await fc.assert(
       fc.asyncProperty(rows, rows, fc.array(fc.tuple(verdicts, fc.nat()), { maxLength: 200 }), async (a, b, script) => {

@@ -1,20 +1,15 @@
 import { messageId } from 'postcommit/protocol'
 import type { Broker } from '../broker/broker.ts'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
+import type { Acknowledgement } from '../store/insert-broker-marks.ts'
 import type { ParkedMessage } from '../store/save-position.ts'
 import type { LogRow } from '../store/select-window.ts'
 
 /** What became of a batch: every row of it was acknowledged, or is in `parked`. */
 export interface SettledBatch {
   readonly parked: readonly ParkedMessage[]
-  readonly ack: Acknowledgement | undefined
-}
-
-/** The newest acknowledgement of a batch. */
-export interface Acknowledgement {
-  readonly stream: string
-  readonly sequence: number
-  readonly messageId: string
+  /** Of each stream the acknowledgement with the highest number; that of the stream which acknowledged last comes last. */
+  readonly acks: readonly Acknowledgement[]
 }
 
 /** What the pipeline tells about its work. */
@@ -27,14 +22,22 @@ export interface PipelineEvents {
 
 interface Batch {
   readonly parked: ParkedMessage[]
-  /** What was acknowledged last, and how. */
-  ackedRow: LogRow | undefined
-  ack: Acked | undefined
+  /** Of the stream that has acknowledged last; most batches have only one. */
+  newest: NewestAck | undefined
+  /** Those of other streams. */
+  readonly others: NewestAck[]
   left: number
   readonly settle: (batch: SettledBatch) => void
 }
 
 type Acked = Extract<PublishVerdict, { kind: 'acked' }>
+
+/** The acknowledgement with the highest number in its stream. */
+interface NewestAck {
+  readonly stream: string
+  sequence: number
+  row: LogRow
+}
 
 interface Entry {
   readonly row: LogRow
@@ -99,7 +102,7 @@ export class Pipeline {
   /** Takes a batch; resolves once every row of it is acknowledged or parked. Never rejects. */
   feed(rows: readonly LogRow[]): Promise<SettledBatch> {
     return new Promise((resolve) => {
-      const batch: Batch = { parked: [], ackedRow: undefined, ack: undefined, left: rows.length, settle: resolve }
+      const batch: Batch = { parked: [], newest: undefined, others: [], left: rows.length, settle: resolve }
       if (rows.length === 0) resolve(settledOf(batch))
       for (const row of rows) this.#enqueue({ row, batch, follower: undefined })
       this.#pump()
@@ -180,8 +183,7 @@ export class Pipeline {
 
   #acked(entry: Entry, verdict: Acked): void {
     const { row, batch } = entry
-    batch.ackedRow = row
-    batch.ack = verdict
+    note(batch, row, verdict)
     this.#events.acked(row, verdict.duplicate)
     if (row.key !== null) this.#release(entry, row.key)
     this.#recover()
@@ -260,8 +262,27 @@ export class Pipeline {
   }
 }
 
-function settledOf({ parked, ackedRow, ack }: Batch): SettledBatch {
-  if (ackedRow === undefined || ack === undefined) return { parked, ack: undefined }
-  const { stream, sequence } = ack
-  return { parked, ack: { stream, sequence, messageId: messageId(ackedRow.gid, ackedRow.branch) } }
+function note(batch: Batch, row: LogRow, { stream, sequence }: Acked): void {
+  const { newest } = batch
+  if (newest?.stream !== stream) turnTo(batch, { stream, sequence, row })
+  else if (sequence > newest.sequence) {
+    newest.sequence = sequence
+    newest.row = row
+  }
+}
+
+/** Another stream than the last time has acknowledged something. */
+function turnTo(batch: Batch, ack: NewestAck): void {
+  const at = batch.others.findIndex(({ stream }) => stream === ack.stream)
+  const [known] = at === -1 ? [] : batch.others.splice(at, 1)
+  if (batch.newest !== undefined) batch.others.push(batch.newest)
+  batch.newest = known !== undefined && known.sequence > ack.sequence ? known : ack
+}
+
+function settledOf({ parked, newest, others }: Batch): SettledBatch {
+  const acks = newest === undefined ? [] : [...others, newest]
+  return {
+    parked,
+    acks: acks.map(({ stream, sequence, row }) => ({ stream, sequence, messageId: messageId(row.gid, row.branch) })),
+  }
 }

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import { failpoint, NATS_DESTINATION, PostcommitError } from 'postcommit/protocol'
 import type { Broker } from '../broker/broker.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import { type Acknowledgement, insertBrokerMarks } from '../store/insert-broker-marks.ts'
 import type { Queryable } from '../store/queryable.ts'
 import { savePosition } from '../store/save-position.ts'
 import { selectBlockedKeys } from '../store/select-blocked-keys.ts'
@@ -15,6 +16,8 @@ import { fenced, type ReadBatch, WindowReader } from './window-reader.ts'
 export interface ShardPublisherOptions {
   readonly source: string
   readonly shard: TakenShard
+  /** Of each stream what it has acknowledged with the highest number to the owners before. */
+  readonly newest: readonly Acknowledgement[]
   /** A connection of its own, with READER_OPTIONS. */
   readonly client: Queryable
   readonly broker: Broker
@@ -23,6 +26,8 @@ export interface ShardPublisherOptions {
   readonly inFlightMax: number
   readonly pollMs: { readonly min: number; readonly max: number }
   readonly onRead: () => void
+  /** The broker has acknowledged a message under a number that is not its highest: it may have been set back. */
+  readonly onOldNumber: () => void
 }
 
 /**
@@ -42,7 +47,8 @@ interface Outstanding {
 interface Unsaved {
   readonly position: ReadBatch['position']
   readonly sequence: bigint | undefined
-  readonly ack: SettledBatch['ack']
+  /** Of the stream that has acknowledged last. */
+  readonly ack: Acknowledgement | undefined
   readonly messages: number
   readonly timer: NodeJS.Timeout
 }
@@ -58,6 +64,8 @@ const UNSAVED_MS = 20
 const OUTSTANDING_MAX = 3
 const BLOCKED_KEYS_REFRESH_MS = 1000
 const IDLE_SAVE_MS = 10_000
+/** How far apart the marks are: what is published again at least where a broker has forgotten something. */
+const MARK_MS = 30_000
 
 /** Publishes one shard of the log: read a window, hand it on, save the position; the next is read meanwhile. */
 export class ShardPublisher {
@@ -78,18 +86,28 @@ export class ShardPublisher {
   #clockOffsetMs: number | undefined
   #pauseMs: number
   #savedAt = performance.now()
+  /** Of each stream what it has acknowledged with the highest number. */
+  readonly #newest: Map<string, Acknowledgement>
+  #markedAt = Number.NEGATIVE_INFINITY
+  #hasUnmarked = false
   #refreshedAt = performance.now()
 
   constructor(options: ShardPublisherOptions) {
     this.#options = options
     this.#reader = new WindowReader(options.client, options.shard)
     this.#pauseMs = options.pollMs.min
+    this.#newest = new Map(options.newest.map((ack) => [ack.stream, ack]))
     this.#abandoned = new Promise((resolve) => {
       this.#abandon = () => resolve('abandoned')
     })
     this.ended = this.#run()
     // Whoever waits for it hears of it; nobody has to.
     this.ended.catch(() => undefined)
+  }
+
+  /** Of each stream the newest acknowledgement. */
+  get newest(): readonly Acknowledgement[] {
+    return [...this.#newest.values()]
   }
 
   /** Looks at the log now. */
@@ -199,14 +217,24 @@ export class ShardPublisher {
 
   #remember({ position, sequence, result }: Outstanding, settled: readonly Outstanding[]): void {
     const before = this.#unsaved
+    for (const one of settled) for (const ack of one.result?.acks ?? []) this.#acknowledged(ack)
+    const newest = this.#newest.get(result?.acks.at(-1)?.stream ?? '')
     this.#unsaved = {
       position,
       sequence,
-      ack: result?.ack ?? before?.ack,
+      ack: newest ?? before?.ack,
       messages: settled.reduce((sum, { messages }) => sum + messages, before?.messages ?? 0),
       // A timer, because the loop may be waiting for the broker: however long that is away, no more is repeated.
       timer: before?.timer ?? setTimeout(() => this.#saveUnsaved(), UNSAVED_MS),
     }
+  }
+
+  #acknowledged(ack: Acknowledgement): void {
+    const known = this.#newest.get(ack.stream)
+    if (known === undefined || ack.sequence > known.sequence) {
+      this.#newest.set(ack.stream, ack)
+      this.#hasUnmarked = true
+    } else if (ack.messageId !== known.messageId) this.#options.onOldNumber()
   }
 
   /** Hands the save to the connection, with what is to be set aside. */
@@ -223,16 +251,21 @@ export class ShardPublisher {
   async #save(
     position: ReadBatch['position'],
     parked: SettledBatch['parked'],
-    ack: SettledBatch['ack'],
+    ack: Acknowledgement | undefined,
     sequence: bigint | undefined,
   ): Promise<void> {
     const { client, shard } = this.#options
+    const { newest } = this
     const xid = await savePosition(client, shard.shard, shard.epoch, { ...position, ack }, parked)
     if (xid === undefined) throw fenced(shard)
     failpoint('publisher.after_save')
     this.#savedAt = performance.now()
     // The sequence was read before this xid was drawn: a lower bound for whatever comes after it.
     if (sequence !== undefined) this.#reader.mark(sequence, xid)
+    if (!this.#hasUnmarked || performance.now() - this.#markedAt < MARK_MS) return
+    this.#hasUnmarked = false
+    this.#markedAt = performance.now()
+    await insertBrokerMarks(client, shard.shard, shard.epoch, position, newest)
   }
 
   /** Adds to the counters what was acknowledged since: one call of theirs takes as long as all else about a message. */

@@ -11,6 +11,8 @@ export async function rebase(client: Queryable, sinceMs: number): Promise<number
   const { rowCount } = await client.query({
     text: `with here as (
   update postcommit.installation set system_identifier = (select system_identifier from pg_control_system())
+), marks as (
+  delete from postcommit.broker_mark
 ), start as (
   update postcommit.position set owner = null, epoch = epoch + 1, low = 0, window_snapshot = null, window_id = null,
     snapshot = (pg_current_xact_id()::text || ':' || pg_current_xact_id()::text || ':')::pg_snapshot

@@ -7,6 +7,7 @@ export async function selectMissingPrivileges(client: Queryable): Promise<readon
 from (values
   ('outbox', 'SELECT'), ('outbox_default', 'DELETE'),
   ('position', 'SELECT'), ('position', 'UPDATE'),
+  ('broker_mark', 'SELECT'), ('broker_mark', 'INSERT'), ('broker_mark', 'DELETE'),
   ('delivery', 'SELECT'), ('delivery', 'INSERT'), ('delivery', 'UPDATE'), ('delivery', 'DELETE'),
   ('claim', 'SELECT'), ('claim', 'INSERT'), ('claim', 'DELETE'),
   ('attempt', 'SELECT'), ('attempt', 'INSERT'),

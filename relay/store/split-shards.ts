@@ -24,6 +24,13 @@ export async function splitShards(client: Queryable, count: number): Promise<num
     snapshot = excluded.snapshot, low = excluded.low, window_snapshot = excluded.window_snapshot,
     window_id = excluded.window_id, epoch = excluded.epoch, owner = null
   returning 1
+), marks as (
+  insert into postcommit.broker_mark
+    (shard, stream, stream_sequence, message_id, snapshot, low, window_snapshot, window_id, saved_at)
+  select cut.shard, m.stream, m.stream_sequence, m.message_id, m.snapshot, m.low, m.window_snapshot, m.window_id, m.saved_at
+  from cut join old on cut.slot_first between old.slot_first and old.slot_last
+    join postcommit.broker_mark m on m.shard = old.shard
+  where cut.shard <> old.shard order by m.id
 )
 select greatest((select count(*) from written), (select count(*) from old))::int as shards`,
     values: [count],

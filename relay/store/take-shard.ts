@@ -10,6 +10,10 @@ export interface TakenShard {
   readonly low: string
   readonly windowSnapshot: string | null
   readonly windowId: string | null
+  /** Of the newest acknowledgement; null: there is none. */
+  readonly stream: string | null
+  readonly sequence: number | null
+  readonly messageId: string | null
 }
 
 /**
@@ -21,7 +25,8 @@ export async function takeShard(client: Queryable, shard: number, relay: string)
     text: `update postcommit.position set owner = $2, epoch = epoch + 1
 where shard = $1 and owner is null and exists (select 1 from postcommit.relay where id = $2)
 returning shard, slot_first as "slotFirst", slot_last as "slotLast", epoch, snapshot::text, low,
-  window_snapshot::text as "windowSnapshot", window_id as "windowId"`,
+  window_snapshot::text as "windowSnapshot", window_id as "windowId",
+  stream, stream_sequence::float8 as sequence, message_id as "messageId"`,
     values: [shard, relay],
   })
   return rows[0]

@@ -159,12 +159,15 @@ describe('WindowReader', () => {
       inFlightMax: 10,
       pollMs: { min: 2, max: 10 },
       onRead: () => undefined,
+      onOldNumber: () => undefined,
+      newest: [],
       broker: {
         connected: true,
         // The acknowledgement comes when another relay has the shard.
         publish: (_, settle) =>
           void take().then(() => settle({ kind: 'acked', stream: 'S', sequence: 1, duplicate: false })),
         hasStream: async () => true,
+        beforeResuming: () => () => undefined,
         connection: () => Promise.reject(new Error('no connection in this test')),
         close: async () => undefined,
       },

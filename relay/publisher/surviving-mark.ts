@@ -1,0 +1,71 @@
+import type { Acknowledgement } from '../store/insert-broker-marks.ts'
+import type { Queryable } from '../store/queryable.ts'
+import { rewindPosition } from '../store/rewind-position.ts'
+import { type BrokerMark, selectBrokerMarks } from '../store/select-broker-marks.ts'
+
+/** Whether the broker still has what it acknowledged. */
+export type StillThere = (ack: Acknowledgement) => Promise<boolean>
+
+/** A shard as whoever owns it knows it. */
+export interface OwnedShard {
+  readonly shard: number
+  readonly epoch: string
+  /** The newest acknowledgement of each stream. */
+  readonly newest: readonly Acknowledgement[]
+}
+
+/** What was found lost, and whether the shard could be taken back. */
+export interface Rewound {
+  readonly streams: readonly string[]
+  /** Undefined: to the beginning of what is kept. */
+  readonly mark: BrokerMark | undefined
+}
+
+/**
+ * Compares what the broker has acknowledged with what it has. If it has lost its newest messages (a restart after a loss of
+ * power, a store that was set back or removed), takes the shard back to the newest mark that is still there, of several such
+ * streams to the oldest of them. Its owner is fenced by that. Resolves to undefined if everything is there.
+ *
+ * A stream loses its end, so that marks are there up to one and gone from it on: it is found by halving.
+ */
+export async function rewindToSurvivors(
+  client: Queryable,
+  { shard, epoch, newest }: OwnedShard,
+  isThere: StillThere,
+): Promise<Rewound | undefined> {
+  const streams: string[] = []
+  for (const ack of newest) if (!(await isThere(ack))) streams.push(ack.stream)
+  if (streams.length === 0) return undefined
+  const marks = await selectBrokerMarks(client, shard)
+  const survivors: (BrokerMark | undefined)[] = []
+  for (const stream of streams) survivors.push(await lastThere(inOrder(marks, stream), isThere))
+  const oldest = survivors.includes(undefined)
+    ? undefined
+    : survivors.reduce((one, other) => (Number(other?.id) < Number(one?.id) ? other : one))
+  return (await rewindPosition(client, shard, epoch, oldest?.id)) ? { streams, mark: oldest } : undefined
+}
+
+/** Of each stream the one with the highest number. */
+export function newestOf(acks: readonly Acknowledgement[]): readonly Acknowledgement[] {
+  const newest = new Map<string, Acknowledgement>()
+  for (const ack of acks) {
+    const known = newest.get(ack.stream)
+    if (known === undefined || ack.sequence > known.sequence) newest.set(ack.stream, ack)
+  }
+  return [...newest.values()]
+}
+
+function inOrder(marks: readonly BrokerMark[], stream: string): readonly BrokerMark[] {
+  return marks.filter((mark) => mark.stream === stream).toSorted((a, b) => a.sequence - b.sequence)
+}
+
+async function lastThere(marks: readonly BrokerMark[], isThere: StillThere): Promise<BrokerMark | undefined> {
+  let [there, gone] = [-1, marks.length]
+  while (gone - there > 1) {
+    const middle = Math.floor((there + gone) / 2)
+    const mark = marks[middle]
+    if (mark !== undefined && (await isThere(mark))) there = middle
+    else gone = middle
+  }
+  return marks[there]
+}
