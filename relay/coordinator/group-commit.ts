@@ -32,8 +32,9 @@ interface Waiting<Request, Answer> {
  *
  * Nobody waits for company: a request that finds no statement under way goes at the end of this turn of the event loop,
  * with those that arrived in it. What arrives beside a statement for many goes with the next, when that one has ended or
- * takes longer than it should; beside one for few it goes at once. So the groups grow with the load, and a single request costs what it always costs. With two
- * statements at any time there were half as many more of them, each for a third fewer requests, and a message cost a tenth more.
+ * takes longer than it should; beside one for few it goes at once. So the groups grow with the load, and a single
+ * request costs what it always costs. With two statements at any time there were half as many more of them, each for a
+ * third fewer requests, and a message cost a tenth more.
  *
  * One bad request must not fail the others: if PostgreSQL refuses the content of a group (a value out of range, a broken
  * constraint), the halves are written by themselves, down to the one that is to blame. An error that says nothing about

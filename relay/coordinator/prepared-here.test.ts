@@ -25,6 +25,13 @@ test('one with a key is not: who comes before it changes', () => {
   expect(here.size).toBe(0)
 })
 
+test('one that is prepared again takes no more room', () => {
+  const here = new PreparedHere()
+  const large = message('g', { payload: 'x'.repeat(7 << 20) })
+  for (let n = 0; n < 5; n += 1) here.keep(large)
+  expect(here.take({ tenant: 'a', gid: 'g' })).toBe(large)
+})
+
 test('of too many, and of too large ones, the oldest are forgotten', () => {
   const here = new PreparedHere()
   for (let n = 0; n < 5000; n += 1) here.keep(message(`g${n}`))

@@ -30,6 +30,8 @@ export class PreparedHere {
   keep(message: PreparedMessage): void {
     const { content } = message
     if (content.mode !== 'msg' || content.key !== undefined) return
+    // A prepare that is repeated comes here again.
+    this.take(content)
     this.#messages.set(nameOf(content), message)
     this.#bytes += bytesOf(content)
     for (const oldest of this.#messages.values()) {

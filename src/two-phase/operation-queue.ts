@@ -39,8 +39,8 @@ const MANY = 8
 
 /**
  * Sends operations to the relay, as few requests as possible: what is asked for beside one with many goes with the
- * next, when that has been answered or takes longer than it should; beside one with few it goes at once. The relay writes each request with one commit, so
- * this is what makes many transactions at once cheap for it.
+ * next, when that has been answered or takes longer than it should; beside one with few it goes at once. The relay
+ * writes each request with one commit, so this is what makes many transactions at once cheap for it.
  *
  * Whatever is lost is sent again until its deadline; every operation may be repeated, because it carries its gid.
  */
