@@ -35,8 +35,11 @@ interface Found<Value> {
   readonly text: string
   readonly value: Value | null
   readonly isHit: boolean
-  /** Nothing has invalidated it up to now, so it is also for those who came while it was being loaded. */
-  readonly isCurrent: boolean
+  /**
+   * How many of the queue it is for as well: those who were there when it was handed to the store, which took it, so that
+   * nothing had invalidated it by then. Not those who came before the answer: something may have, and been done.
+   */
+  readonly alsoFor: number
 }
 
 const PAUSE_MS = 5
@@ -47,8 +50,9 @@ const PAUSE_MS_MAX = 50
  *
  * Per key there is one look at the store at a time in a process, and who comes meanwhile waits for the next one: the
  * answer to a question that was asked before somebody came may be older than an invalidation that was done by then.
- * What was *loaded* for others is taken over only if the store has accepted it, which says that nothing has
- * invalidated it since its load began. Who began the load may have it either way: it was read after he came.
+ * What was *loaded* for others is taken over only by those who came before it was handed to the store, and if the store
+ * has accepted it, which says that nothing had invalidated it since its load began. Who began the load may have it either
+ * way: it was read after he came.
  */
 export class KeyReader<Id, Value> {
   readonly #options: KeyReaderOptions<Id, Value>
@@ -73,7 +77,7 @@ export class KeyReader<Id, Value> {
     while (room.members.length > 0) {
       try {
         const found = await this.#read(key, id, room)
-        if (found.isCurrent) admit(room)
+        admit(room, found.alsoFor)
         if (!found.isHit) this.#options.stats.misses += room.members.length
         const handingOut = this.#handOut(found, room.members)
         if (handingOut !== undefined) await handingOut
@@ -125,8 +129,8 @@ export class KeyReader<Id, Value> {
         shown === undefined || decoded === undefined ? undefined : this.#present(shown, decoded, claim, readers)
       if (claim.state === 'hit' && found === undefined) refused = claim.text
       if (claim.state === 'load') {
-        if (found === undefined) return await this.#loadAndFill(key, id, claim.lease)
-        this.#refresh(key, id, claim.lease)
+        if (found === undefined) return await this.#loadAndFill(key, id, claim.lease, room)
+        this.#refresh(key, id, claim.lease, room)
       }
       if (found !== undefined) return found
       if (claim.state === 'wait') {
@@ -151,7 +155,7 @@ export class KeyReader<Id, Value> {
     stats.hits += readers
     if (claim.state !== 'hit') stats.stale += readers
     else if (claim.isNear === true) stats.firstLevel += readers
-    return { text, value: decoded.value, isHit: true, isCurrent: false }
+    return { text, value: decoded.value, isHit: true, alsoFor: 0 }
   }
 
   async #claim(key: string, refused: string | undefined): Promise<Claim | undefined> {
@@ -174,7 +178,7 @@ export class KeyReader<Id, Value> {
     }
   }
 
-  async #loadAndFill(key: string, id: Id, lease: string): Promise<Found<Value>> {
+  async #loadAndFill(key: string, id: Id, lease: string, { queue }: Room<Value>): Promise<Found<Value>> {
     const { store, definition, stats } = this.#options
     const path = `${definition.name}:${key}`
     let found: Found<Value>
@@ -184,14 +188,15 @@ export class KeyReader<Id, Value> {
       await this.#tell((ms) => within(ms, store.release(path, lease)))
       throw error
     }
-    const isCurrent = await this.#tell((ms) => within(ms, store.fill(path, lease, found.text, this.#ttlMs(found.text))))
-    if (isCurrent === false) stats.fillsDropped += 1
-    return { ...found, isCurrent: isCurrent === true }
+    const there = queue.length
+    const isStored = await this.#tell((ms) => within(ms, store.fill(path, lease, found.text, this.#ttlMs(found.text))))
+    if (isStored === false) stats.fillsDropped += 1
+    return { ...found, alsoFor: isStored === true ? there : 0 }
   }
 
-  #refresh(key: string, id: Id, lease: string): void {
+  #refresh(key: string, id: Id, lease: string, room: Room<Value>): void {
     const { onRefreshFailed } = this.#options
-    this.#loadAndFill(key, id, lease).catch((error: unknown) => onRefreshFailed(error, key))
+    this.#loadAndFill(key, id, lease, room).catch((error: unknown) => onRefreshFailed(error, key))
   }
 
   async #loadFound(key: string, id: Id): Promise<Found<Value>> {
@@ -201,7 +206,7 @@ export class KeyReader<Id, Value> {
       const text = codec.encode(key, await load(id))
       const decoded = await this.#decode(text)
       if (decoded.problem !== undefined) return refuseValue(key, decoded.problem)
-      return { text, value: decoded.value, isHit: false, isCurrent: false }
+      return { text, value: decoded.value, isHit: false, alsoFor: 0 }
     } catch (error) {
       stats.loadsFailed += 1
       throw error
@@ -229,6 +234,6 @@ export class KeyReader<Id, Value> {
   }
 }
 
-function admit<Value>(room: Room<Value>): void {
-  room.members.push(...room.queue.splice(0))
+function admit<Value>({ members, queue }: Room<Value>, count = queue.length): void {
+  members.push(...queue.splice(0, count))
 }

@@ -1,5 +1,6 @@
+import { EventEmitter, once } from 'node:events'
 import fc from 'fast-check'
-import { type CacheStore, memoryStore } from 'postcommit/cache'
+import { type CacheStore, createCache, memoryStore } from 'postcommit/cache'
 import { expect, test } from 'vitest'
 import { type Act, playActs } from './concurrent-reads.ts'
 import { FAULTY_STORES } from './faulty-stores.ts'
@@ -20,7 +21,38 @@ const interleavings = (open: () => CacheStore) =>
 test('no read returns what was invalidated before it began, and an update costs a load', {
   timeout: 120_000,
 }, async () => {
-  await fc.assert(interleavings(memoryStore), { numRuns: 500 })
+  await fc.assert(interleavings(memoryStore), { numRuns: 1000 })
+})
+
+test('what was loaded is not for those who came after it was stored: it may have been invalidated since', async () => {
+  const memory = memoryStore()
+  const fate = new EventEmitter()
+  const stored = once(fate, 'stored')
+  let fills = 0
+  const store: CacheStore = {
+    ...memory,
+    fill: async (...asked) => {
+      const isStored = await memory.fill(...asked)
+      fills += 1
+      if (fills === 1) {
+        const answered = once(fate, 'answered')
+        fate.emit('stored')
+        await answered
+      }
+      return isStored
+    },
+  }
+  let version = 1
+  const cache = createCache({ store })
+  const values = cache.define('product', { ttl: '1h', load: (_: number) => ({ version }) })
+  const first = values.get(1)
+  await stored
+  version = 2
+  await values.invalidate(1)
+  const second = values.get(1)
+  fate.emit('answered')
+  expect(await Promise.all([first, second])).toEqual([{ version: 1 }, { version: 2 }])
+  await cache.close()
 })
 
 const found = FAULTY_STORES.filter(({ promise }) =>
