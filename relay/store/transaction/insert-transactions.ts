@@ -1,7 +1,7 @@
 import type { Mode } from '../../engine/transaction/transaction.ts'
 import type { Queryable } from '../queryable.ts'
 import { type ColumnValue, column } from './column.ts'
-import { arrayLiteral } from './operation-columns.ts'
+import { contentValues } from './operation-columns.ts'
 import type { OperationContent, RunBy, TransactionClaim, TransactionKey } from './transaction-row.ts'
 
 /** A transaction that is handed in. */
@@ -151,19 +151,10 @@ export function operationValues(lists: readonly (readonly OperationContent[])[])
   const all = lists.flatMap((operations, index) =>
     operations.map((operation, place) => ({ operation, n: index + 1, place })),
   )
-  const of = (value: (operation: OperationContent) => ColumnValue) => column(all, ({ operation }) => value(operation))
   return [
     column(all, ({ n }) => n),
-    of(({ branch }) => branch),
-    of(({ op }) => op),
-    column(all, ({ place }) => place),
-    of(({ target }) => target),
-    of(({ payload }) => payload),
-    of(({ body }) => body),
-    of(({ options }) => options),
-    of(({ after }) => arrayLiteral(after)),
-    of(({ recovery }) => recovery),
-    of(({ startSeq }) => startSeq),
-    of(({ leaseMs }) => leaseMs),
+    ...contentValues(all),
+    column(all, ({ operation }) => operation.startSeq),
+    column(all, ({ operation }) => operation.leaseMs),
   ]
 }

@@ -1,4 +1,5 @@
-import type { ClaimedTransaction, OperationRow } from './transaction-row.ts'
+import { type ColumnValue, column } from './column.ts'
+import type { ClaimedTransaction, OperationContent, OperationRow } from './transaction-row.ts'
 
 /** The columns of a claimed transaction, for a statement in which `t` is its row. */
 export const CLAIMED_COLUMNS = `t.id::text as id, t.tenant, t.gid, t.mode, t.status, t.run_by as "runBy", t.digest,
@@ -97,6 +98,28 @@ export function operationOf(row: OperationColumns): OperationRow {
     leaseUntilMs: row.leaseUntilMs,
     dueAtMs: row.dueAtMs,
   }
+}
+
+/** An op to be written, and its place among those of its transaction. */
+interface PlacedOperation {
+  readonly operation: OperationContent
+  readonly place: number
+}
+
+/** What ops are made of, for `unnest`: branch, op, place, target, payload, body, options, after, recovery. */
+export function contentValues(placed: readonly PlacedOperation[]): readonly (string | null)[] {
+  const of = (value: (operation: OperationContent) => ColumnValue) => column(placed, (one) => value(one.operation))
+  return [
+    of(({ branch }) => branch),
+    of(({ op }) => op),
+    column(placed, ({ place }) => place),
+    of(({ target }) => target),
+    of(({ payload }) => payload),
+    of(({ body }) => body),
+    of(({ options }) => options),
+    of(({ after }) => arrayLiteral(after)),
+    of(({ recovery }) => recovery),
+  ]
 }
 
 /** Writes names as PostgreSQL writes an array: arrays of arrays of different lengths cannot be parameters. */

@@ -2,7 +2,7 @@ import type { OpStatus } from '../../engine/transaction/op.ts'
 import type { Status } from '../../engine/transaction/transaction.ts'
 import type { Queryable } from '../queryable.ts'
 import { type ColumnValue, column } from './column.ts'
-import { arrayLiteral } from './operation-columns.ts'
+import { contentValues } from './operation-columns.ts'
 import type { OperationContent } from './transaction-row.ts'
 
 /** What became of one op, or that it is about to be called. */
@@ -159,19 +159,7 @@ function addedValues(progress: readonly Progress[]): unknown[] {
   const all = progress.flatMap(({ id, opCount, added = [] }) =>
     added.map((operation, index) => ({ operation, id, place: opCount + index })),
   )
-  const of = (value: (operation: OperationContent) => ColumnValue) => column(all, ({ operation }) => value(operation))
-  return [
-    column(all, ({ id }) => id),
-    of(({ branch }) => branch),
-    of(({ op }) => op),
-    column(all, ({ place }) => place),
-    of(({ target }) => target),
-    of(({ payload }) => payload),
-    of(({ body }) => body),
-    of(({ options }) => options),
-    of(({ after }) => arrayLiteral(after)),
-    of(({ recovery }) => recovery),
-  ]
+  return [column(all, ({ id }) => id), ...contentValues(all)]
 }
 
 function outcomeValues(progress: readonly Progress[]): unknown[] {
