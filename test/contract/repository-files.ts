@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { extname, join } from 'node:path'
 import { repositoryFolder } from '../support/repository-folder.ts'
@@ -16,6 +17,15 @@ export function repositoryFiles(folders: readonly string[], endings: readonly st
   return folders
     .flatMap((folder) => walk(folder))
     .flatMap((path) => (endings.includes(extname(path)) ? read(path) : []))
+}
+
+/** Every path that git tracks, or would with the next `git add --all`. */
+export function trackedPaths(): string[] {
+  const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+    cwd: repositoryFolder,
+    encoding: 'utf8',
+  })
+  return listed.split('\0').filter((path) => path !== '')
 }
 
 /** Code of the packages, without its tests. */

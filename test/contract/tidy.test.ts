@@ -1,7 +1,7 @@
 import { basename, dirname } from 'node:path'
 import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
-import { isTest, packageSources, type RepositoryFile, repositoryFiles } from './repository-files.ts'
+import { isTest, packageSources, type RepositoryFile, repositoryFiles, trackedPaths } from './repository-files.ts'
 import { clockOrWorldUses, longFunctions, processUses } from './syntax.ts'
 
 const FILE_LINES_MAX = 400
@@ -13,6 +13,10 @@ const EMPTY_NAME =
 const EMPTY_DECLARATION =
   /^(?:export )?(?:class|interface|type|function|const) (\w*(?:Manager|Helpers?|Utils?)|\w+Service)\b/gm
 const LEFT_UNDONE = /\b(TODO|FIXME|XXX|HACK)\b/
+
+/** What a repository of code holds. Logs, profiles, archives and pictures of a run are none of it. */
+const TRACKED_KIND = /\.(ts|mjs|cjs|js|json|md|sql|txt|ya?ml)$/
+const TRACKED_BY_NAME = new Set(['LICENSE', 'run', '.editorconfig', '.gitattributes', '.gitignore', '.npmrc', '.nvmrc'])
 
 /** The shell around the relay: what reads variables and arguments, and what ends the process. */
 const SHELL = /^relay\/(main\.ts|config\/|commands\/|dev\/)/
@@ -64,6 +68,11 @@ describe('names', () => {
     expect(numbers.length).toBeGreaterThan(0)
     expect(numbers.sort((a, b) => a - b)).toEqual(numbers.map((_, index) => index + 1))
   })
+})
+
+test('every file is of a kind that belongs here', () => {
+  const strays = trackedPaths().filter((path) => !TRACKED_KIND.test(path) && !TRACKED_BY_NAME.has(basename(path)))
+  expect(strays).toEqual([])
 })
 
 test('nothing is left undone', () => {
