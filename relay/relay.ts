@@ -13,6 +13,7 @@ import type { StreamOptions } from './broker/streams.ts'
 import { TargetRules } from './coordinator/target-rules.ts'
 import { readAddressRules } from './destinations/address-rules.ts'
 import type { Destination } from './destinations/destination.ts'
+import { Gates } from './destinations/gates.ts'
 import { createHandlerDestination, type Handler } from './destinations/handler.ts'
 import type { createHttpDestination, HttpDestinationOptions } from './destinations/http.ts'
 import { createNatsDestination } from './destinations/nats.ts'
@@ -201,10 +202,11 @@ export function createRelay(options: RelayOptions): Relay {
       destinations = openDestinations(options, parts, publishing?.broker, openParked(redisOutboxes, databases))
       urls = openUrls(options, parts)
       const broker = () => publishing?.safeBroker
-      const common = sourceOptions(options, { log, metrics, destinations, redisOutboxes, broker })
+      const gates = new Gates({ destinations, urls, metrics, log })
+      const common = sourceOptions(options, { log, metrics, gates, redisOutboxes, broker })
       checks = openChecks(options, databases, log)
       sources = Object.entries(databases).map(([source, database]) => {
-        const transactions = transactionsOf(options, source, { ...parts, checks, urls })
+        const transactions = transactionsOf(options, source, { ...parts, checks })
         return serveSource({ ...common, source, database, transactions })
       })
       await Promise.all(sources.map(({ ready }) => ready))
@@ -248,7 +250,7 @@ type CommonOptions = Omit<SourceOptions, 'source' | 'database'>
 
 function sourceOptions(
   options: RelayOptions,
-  parts: Pick<CommonOptions, 'log' | 'metrics' | 'destinations' | 'redisOutboxes' | 'broker'>,
+  parts: Pick<CommonOptions, 'log' | 'metrics' | 'gates' | 'redisOutboxes' | 'broker'>,
 ): CommonOptions {
   return {
     ...parts,
@@ -287,13 +289,12 @@ function checkCoordinator(
 function transactionsOf(
   { coordinator }: RelayOptions,
   source: string,
-  { checks, urls, serveTransactions }: Pick<TransactionsOptions, 'checks' | 'urls'> & Parts,
+  { checks, serveTransactions }: Pick<TransactionsOptions, 'checks'> & Parts,
 ): SourceOptions['transactions'] {
   if (coordinator?.database !== source || serveTransactions === undefined) return undefined
   const { alerts, checkAfterMs = CHECK_AFTER_MS, deadlineMs = DEADLINE_MS } = coordinator
   return {
     checks,
-    urls,
     serve: serveTransactions,
     checkAfterMs,
     deadlineMs,

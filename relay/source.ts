@@ -2,7 +2,7 @@ import pg from 'pg'
 import type { Logger } from 'pino'
 import { NATS_DESTINATION } from 'postcommit/protocol'
 import type { Broker } from './broker/broker.ts'
-import type { Destination } from './destinations/destination.ts'
+import type { Gates } from './destinations/gates.ts'
 import { startDispatcher } from './dispatcher/dispatcher.ts'
 import { startHousekeeping } from './housekeeping/housekeeping.ts'
 import { Attendance } from './membership/attendance.ts'
@@ -24,7 +24,8 @@ export interface SourceOptions {
   readonly version: string
   /** The broker, once it may be published to. */
   readonly broker: () => Broker | undefined
-  readonly destinations: ReadonlyMap<string, Destination>
+  /** The ways to the destinations, which all sources of a relay share. */
+  readonly gates: Gates
   readonly metrics: Metrics
   readonly log: Logger
   readonly leaseMs: number
@@ -88,7 +89,7 @@ export function serveSource(options: SourceOptions): Source {
     join: () =>
       join({
         ...options,
-        identity: { ...options, destinations: [...options.destinations.keys()] },
+        identity: { ...options, destinations: [...options.gates.named.keys()] },
         onNotify() {
           shards?.wake()
           transactions?.wake()
@@ -149,8 +150,8 @@ export function serveSource(options: SourceOptions): Source {
  * Whether a wake-up can mean a call. Deliveries to NATS are delayed or were set aside, and the poll finds them: a claim at
  * every wake-up competes with the read of the log for the processors.
  */
-function callsServices({ destinations }: SourceOptions): boolean {
-  return [...destinations.keys()].some((name) => name !== NATS_DESTINATION)
+function callsServices({ gates }: SourceOptions): boolean {
+  return [...gates.named.keys()].some((name) => name !== NATS_DESTINATION)
 }
 
 function openTransactions(options: SourceOptions, pool: pg.Pool, relayId: () => string | undefined) {

@@ -1,27 +1,20 @@
 import type pg from 'pg'
 import type { Logger } from 'pino'
-import { preparedMessages } from 'postcommit/barrier'
-import { NATS_DESTINATION, type OperationAnswer, PostcommitError, type TransactionOperation } from 'postcommit/protocol'
-import { askInSql } from './back-query/ask-in-sql.ts'
-import { askOverNats } from './back-query/ask-over-nats.ts'
-import { type Asker, askDestination } from './back-query/asker.ts'
-import { assumeCommitted } from './back-query/assume-committed.ts'
+import { type OperationAnswer, PostcommitError, type TransactionOperation } from 'postcommit/protocol'
+import { Askers } from './back-query/askers.ts'
 import { BackQueryLoop } from './back-query/back-query.ts'
 import type { Broker } from './broker/broker.ts'
 import type { AlertsOptions } from './coordinator/alerts.ts'
 import { Coordinator } from './coordinator/coordinator.ts'
 import { Intake } from './coordinator/intake.ts'
 import { Operations } from './coordinator/operations.ts'
-import { ASSUME_COMMITTED } from './coordinator/stored-target.ts'
 import type { TargetRules } from './coordinator/target-rules.ts'
-import type { Destination } from './destinations/destination.ts'
+import type { Gates } from './destinations/gates.ts'
 import type { Metrics } from './observe/metrics.ts'
 import { countTransactions } from './store/transaction/count-transactions.ts'
 
 /** How global transactions are served. */
 export interface TransactionsOptions {
-  /** What calls addresses; undefined: no address is called. */
-  readonly urls: Destination | undefined
   /** Databases that are asked themselves what became of a prepared message, by the name that it gives as its back-query. */
   readonly checks: ReadonlyMap<string, pg.Pool>
   readonly alerts?: AlertsOptions | undefined
@@ -58,7 +51,7 @@ interface Surroundings {
   readonly pool: pg.Pool
   readonly relayId: () => string | undefined
   readonly broker: () => Broker | undefined
-  readonly destinations: ReadonlyMap<string, Destination>
+  readonly gates: Gates
   readonly metrics: Metrics
   readonly log: Logger
   readonly claimLeaseMs: number
@@ -77,9 +70,10 @@ export function serveTransactions(options: TransactionsOptions & Surroundings): 
     targets,
     defaults: { checkAfterMs, deadlineMs },
   })
+  const askers = new Askers(options)
   const backQuery = new BackQueryLoop({
     ...options,
-    asker: (name) => askerOf(options, name),
+    asker: (name) => askers.at(name),
     onCommitted: (row, token, heldMs) => coordinator.take(row, token, heldMs),
     onDeadline: (row, token) => coordinator.take(row, token),
     onDecided({ tenant, gid, key }, status, rollbackReason) {
@@ -104,26 +98,6 @@ export function serveTransactions(options: TransactionsOptions & Surroundings): 
     },
     async stop(how) {
       await Promise.all([backQuery.stop(how), coordinator.stop(how)])
-    },
-  }
-}
-
-function askerOf({ checks, broker, destinations, urls }: TransactionsOptions & Surroundings, name: string) {
-  const database = checks.get(name)
-  if (database !== undefined) return askInSql(preparedMessages(database))
-  if (name === NATS_DESTINATION) return overNats(broker)
-  if (name === ASSUME_COMMITTED) return assumeCommitted
-  const destination = destinations.get(name) ?? (name.includes('://') ? urls : undefined)
-  return destination && askDestination(destination)
-}
-
-function overNats(broker: () => Broker | undefined): Asker {
-  return {
-    concurrency: 64,
-    ask: async (row, signal) => {
-      const current = broker()
-      if (current === undefined) return { outcome: 'unreachable', error: 'this relay has no NATS' }
-      return await askOverNats(current).ask(row, signal)
     },
   }
 }

@@ -5,6 +5,7 @@ import { readStoredOptions } from '../coordinator/stored-options.ts'
 import { readStoredTarget } from '../coordinator/stored-target.ts'
 import type { CallDialect } from '../destinations/branch-call.ts'
 import type { Destination } from '../destinations/destination.ts'
+import type { Gate } from '../destinations/gate.ts'
 import { readJsonRpcVerdict } from '../engine/json-rpc-answer.ts'
 import { readDtmVerdict, readVerdict, type VerdictAnswer } from '../engine/read-verdict.ts'
 import type { CheckOutcome } from '../engine/transaction/record-verdict.ts'
@@ -16,12 +17,14 @@ export interface Asked {
   readonly error?: string | undefined
 }
 
-/** Whom to ask what became of a prepared message. */
+/** Asks once what became of a prepared message, within a time limit of its own. What goes wrong is `unreachable` or `unknown`. */
+export type Ask = (row: ClaimedTransaction, signal: AbortSignal) => Promise<Asked>
+
+/** Who is asked what became of a prepared message. */
 export interface Asker {
-  /** How many may be asked at once. */
-  readonly concurrency: number
-  /** Asks once, within a time limit of its own. Whatever goes wrong is `unreachable` or `unknown`. */
-  ask(row: ClaimedTransaction, signal: AbortSignal): Promise<Asked>
+  /** The way to who is asked: questions share it with all other calls there. */
+  readonly gate: Gate
+  readonly ask: Ask
 }
 
 const TIMEOUT_MS = 2000
@@ -34,43 +37,40 @@ export function questionAbout({ gid, options }: ClaimedTransaction): BackQuery {
 }
 
 /** Asks a service over HTTP. */
-export function askDestination(destination: Destination): Asker {
-  return {
-    concurrency: destination.concurrency,
-    async ask(row, signal) {
-      const route = readStoredTarget(row.checkTarget ?? '')
-      if (route.kind !== 'named' && route.kind !== 'url') return { outcome: 'unknown', error: 'its target is none' }
-      const question = questionAbout(row)
-      const { headers = {}, lenient = false } = readStoredOptions(row.options)
-      const dialect = dialectOf(row, route)
-      const answer = await destination.call(
-        {
-          gid: row.gid,
-          mode: row.mode,
-          branch: '00',
-          number: 0,
-          op: 'msg',
-          dialect,
-          target: route.kind === 'url' ? route.url.href : route.target,
-          key: undefined,
-          content: dialect === 'v1' ? JSON.stringify(question) : undefined,
-          headers,
-          attempt: row.asked + 1,
-          timeoutMs: TIMEOUT_MS,
-        },
-        signal,
-      )
-      switch (answer.kind) {
-        case 'answered': {
-          const said = { status: answer.status, text: answer.body?.toString('utf8') }
-          return asked(readAnswer(dialect, said, { question, lenient }), said.status)
-        }
-        case 'unanswered':
-          return { outcome: 'unreachable', error: answer.error }
-        case 'impossible':
-          return { outcome: 'unknown', error: answer.error }
+export function askDestination(destination: Destination): Ask {
+  return async (row, signal) => {
+    const route = readStoredTarget(row.checkTarget ?? '')
+    if (route.kind !== 'named' && route.kind !== 'url') return { outcome: 'unknown', error: 'its target is none' }
+    const question = questionAbout(row)
+    const { headers = {}, lenient = false } = readStoredOptions(row.options)
+    const dialect = dialectOf(row, route)
+    const answer = await destination.call(
+      {
+        gid: row.gid,
+        mode: row.mode,
+        branch: '00',
+        number: 0,
+        op: 'msg',
+        dialect,
+        target: route.kind === 'url' ? route.url.href : route.target,
+        key: undefined,
+        content: dialect === 'v1' ? JSON.stringify(question) : undefined,
+        headers,
+        attempt: row.asked + 1,
+        timeoutMs: TIMEOUT_MS,
+      },
+      signal,
+    )
+    switch (answer.kind) {
+      case 'answered': {
+        const said = { status: answer.status, text: answer.body?.toString('utf8') }
+        return asked(readAnswer(dialect, said, { question, lenient }), said.status)
       }
-    },
+      case 'unanswered':
+        return { outcome: 'unreachable', error: answer.error }
+      case 'impossible':
+        return { outcome: 'unknown', error: answer.error }
+    }
   }
 }
 

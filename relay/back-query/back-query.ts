@@ -6,7 +6,7 @@ import { failpoint } from 'postcommit/protocol'
 import { transactionOf } from '../coordinator/model.ts'
 import { Recorder } from '../coordinator/recorder.ts'
 import { reasonText } from '../coordinator/work.ts'
-import { Slots } from '../destinations/slots.ts'
+import type { Door } from '../destinations/gate.ts'
 import { recordVerdict } from '../engine/transaction/record-verdict.ts'
 import type { Message } from '../engine/transaction/transaction.ts'
 import type { Metrics } from '../observe/metrics.ts'
@@ -26,7 +26,7 @@ export interface BackQueryOptions {
   readonly pool: pg.Pool
   /** The id under which messages are claimed; undefined while this relay does not take part. */
   readonly relayId: () => string | undefined
-  /** Who answers under a name; undefined: nobody that this relay knows. */
+  /** Who answers under a name, through the gate that all calls there go through; undefined: this relay knows none. */
   readonly asker: (destination: string) => Asker | undefined
   readonly metrics: Metrics
   readonly log: Logger
@@ -42,7 +42,7 @@ export interface BackQueryOptions {
 
 interface Lane {
   readonly asker: Asker
-  readonly slots: Slots
+  readonly door: Door
   /** Claimed and not asked about yet. */
   readonly waiting: { readonly row: ClaimedTransaction; readonly token: string }[]
   /** Asked about and not written yet. */
@@ -54,8 +54,10 @@ interface Lane {
 }
 
 /** How many are in hand for every place, at most: a claim takes as long as several questions. */
-const HELD_PER_SLOT = 8
+const HELD_PER_PLACE = 8
 const DEADLINES_MAX = 100
+/** How many places that are asked are remembered. */
+const LANES_MAX = 1000
 /** A service is found again soon after its return, and one question a second costs nothing. */
 const PROBE_MS = 1000
 const GAP_MS = 2
@@ -144,7 +146,7 @@ export class BackQueryLoop {
       if (lane !== undefined && isOut) lane.isOut = true
       if (dueInMs > 0) idleMs = Math.min(idleMs, dueInMs)
       else if (!slots.some((slot) => slot.destination === destination)) {
-        const reopensInMs = lane?.slots.reopensInMs(performance.now()) ?? pollMs.max
+        const reopensInMs = lane?.door.reopensInMs(performance.now()) ?? pollMs.max
         idleMs = Math.min(idleMs, reopensInMs)
       }
     }
@@ -167,43 +169,52 @@ export class BackQueryLoop {
     if (destination === '') return DEADLINES_MAX
     const lane = this.#lane(destination)
     if (lane === undefined) return 0
-    const free = lane.slots.free(performance.now())
+    const free = lane.door.free(performance.now())
     // A probe is one question; the rest stays where it costs nothing.
-    if (!lane.slots.isClosed) return lane.waiting.length === 0 ? free : 0
+    if (!lane.door.isClosed) return lane.waiting.length === 0 ? free : 0
     return isHalfEmpty(lane) ? heldMax(lane) - held(lane) : 0
   }
 
   #lane(destination: string): Lane | undefined {
-    const known = this.#lanes.get(destination)
-    if (known !== undefined) return known
     const { source, log } = this.#options
     const asker = this.#options.asker(destination)
+    const known = this.#lanes.get(destination)
+    // The gate of an origin goes when it has been idle, and comes back as another one.
+    if (known !== undefined && known.asker.gate === asker?.gate) return known
     if (asker === undefined) {
       if (!this.#unknown.has(destination))
         log.error({ source, destination }, 'prepared messages ask whom nobody here knows')
       this.#unknown.add(destination)
       return undefined
     }
-    const slots = new Slots(
-      asker.concurrency,
-      (state) => {
-        if (state !== 'open') return
-        log.warn({ source, destination }, 'nobody answers what became of prepared messages; asked again later')
-      },
-      PROBE_MS,
-    )
-    const lane: Lane = { asker, slots, waiting: [], asking: 0, isOut: false, toldAt: Number.NEGATIVE_INFINITY }
+    const door = asker.gate.door({
+      waiting: () => (this.#stopping ? 0 : lane.waiting.length),
+      onChange: () => this.#pump(lane),
+      probeEveryMs: PROBE_MS,
+    })
+    const lane: Lane = { asker, door, waiting: [], asking: 0, isOut: false, toldAt: Number.NEGATIVE_INFINITY }
+    this.#makeRoom()
     this.#lanes.set(destination, lane)
     return lane
   }
 
+  /** Services come with what they prepare: what is known of one that has nothing to be asked about may go. */
+  #makeRoom(): void {
+    if (this.#lanes.size < LANES_MAX) return
+    for (const [destination, lane] of this.#lanes) {
+      if (held(lane) > 0) continue
+      this.#lanes.delete(destination)
+      return
+    }
+  }
+
   #pump(lane: Lane | undefined): void {
     if (lane === undefined || this.#stopping) return
-    while (lane.waiting.length > 0 && lane.slots.free(performance.now()) > 0) {
+    while (lane.waiting.length > 0 && lane.door.free(performance.now()) > 0) {
       const next = lane.waiting.shift()
       if (next !== undefined) void this.#ask(lane, next.row, next.token)
     }
-    if (lane.waiting.length === 0 || !Number.isFinite(lane.slots.reopensInMs(performance.now()))) return
+    if (lane.waiting.length === 0 || !Number.isFinite(lane.door.reopensInMs(performance.now()))) return
     // The service went away meanwhile: these go back, as if they had never been claimed.
     const back = lane.waiting.splice(0).map(({ row, token }) => ({ id: row.id, token }))
     for (const { id } of back) this.#claims.delete(id)
@@ -213,7 +224,7 @@ export class BackQueryLoop {
   async #ask(lane: Lane, row: ClaimedTransaction, token: string): Promise<void> {
     const { source, metrics } = this.#options
     const askedAt = performance.now()
-    const slot = lane.slots.take()
+    const place = lane.door.take()
     this.#asking += 1
     lane.asking += 1
     try {
@@ -223,14 +234,13 @@ export class BackQueryLoop {
       const { outcome } = asked
       if (this.#aborter.signal.aborted) return
       failpoint('back_query.after_answer')
-      slot.free(outcome === 'unreachable' ? 'away' : 'ok')
+      place.free(outcome === 'unreachable' ? 'away' : 'reached')
       const destination = row.checkDestination.includes('://') ? 'url' : row.checkDestination
       metrics.backQueries.inc({ source, destination, verdict: outcome })
       this.#tell(lane, row.checkDestination, asked)
-      this.#pump(lane)
       await this.#record(row, token, asked, askedAt)
     } finally {
-      slot.free()
+      place.free()
       this.#claims.delete(row.id)
       this.#asking -= 1
       lane.asking -= 1
@@ -306,7 +316,7 @@ function held({ waiting, asking }: Lane): number {
 }
 
 function heldMax({ asker }: Lane): number {
-  return asker.concurrency * HELD_PER_SLOT
+  return asker.gate.concurrency * HELD_PER_PLACE
 }
 
 function isHalfEmpty(lane: Lane): boolean {

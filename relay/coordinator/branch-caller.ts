@@ -7,7 +7,7 @@ import { readJsonRpcAnswer } from '../engine/json-rpc-answer.ts'
 import type { CallOutcome } from '../engine/transaction/record-outcome.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { dialectOf, dtmRefusal } from './dtm-words.ts'
-import type { Lanes } from './lanes.ts'
+import type { Places } from './places.ts'
 import type { StartedCall } from './started-call.ts'
 import { readStoredOptions } from './stored-options.ts'
 import { laneOf } from './stored-target.ts'
@@ -16,7 +16,7 @@ import type { EndedCall } from './work.ts'
 /** What branches are called with. */
 export interface BranchCallerOptions {
   readonly source: string
-  readonly lanes: Lanes
+  readonly places: Places
   readonly metrics: Metrics
 }
 
@@ -50,7 +50,7 @@ export class BranchCaller {
   async #make({ row, operation, op, route, limitMs }: StartedCall): Promise<BranchAnswer> {
     if (route.kind === 'nobody') return { kind: 'answered', status: 200, body: undefined }
     const lane = laneOf(route)
-    const destination = lane === undefined ? undefined : this.#options.lanes.destination(lane)
+    const destination = lane === undefined ? undefined : this.#options.places.destination(lane)
     if (destination === undefined || (route.kind !== 'named' && route.kind !== 'url')) {
       return { kind: 'impossible', error: `this relay has no destination for ${operation.target.slice(0, 100)}` }
     }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import { failpoint } from 'postcommit/protocol'
-import type { Destination } from '../destinations/destination.ts'
+import type { Gates } from '../destinations/gates.ts'
 import type { Op } from '../engine/transaction/op.ts'
 import { isFinal } from '../engine/transaction/transaction.ts'
 import type { Metrics } from '../observe/metrics.ts'
@@ -21,8 +21,8 @@ import { BranchCaller } from './branch-caller.ts'
 import { claimedFrom } from './claimed-from.ts'
 import { DatabaseClock } from './database-clock.ts'
 import { GroupCommit } from './group-commit.ts'
-import { Lanes } from './lanes.ts'
 import { opKey } from './model.ts'
+import { Places } from './places.ts'
 import { Recorder } from './recorder.ts'
 import { RunningTransaction } from './running-transaction.ts'
 import { readStoredOptions } from './stored-options.ts'
@@ -35,9 +35,7 @@ export interface CoordinatorOptions {
   readonly pool: pg.Pool
   /** The id under which transactions are claimed; undefined while this relay does not take part. */
   readonly relayId: () => string | undefined
-  readonly destinations: ReadonlyMap<string, Destination>
-  /** What calls addresses; undefined: no address is called. */
-  readonly urls: Destination | undefined
+  readonly gates: Gates
   readonly metrics: Metrics
   readonly log: Logger
   /** How long a claim holds, milliseconds. No call may take longer than half of it. */
@@ -79,7 +77,7 @@ export class Coordinator {
   readonly #options: CoordinatorOptions
   readonly #signal = new WakeSignal()
   readonly #clock = new DatabaseClock()
-  readonly #lanes: Lanes
+  readonly #places: Places
   readonly #caller: BranchCaller
   readonly #recorder: Recorder
   readonly #waiters: Waiters
@@ -93,8 +91,12 @@ export class Coordinator {
 
   constructor(options: CoordinatorOptions) {
     this.#options = options
-    this.#lanes = new Lanes({ ...options, room: () => HELD_MAX - this.#running.size })
-    this.#caller = new BranchCaller({ ...options, lanes: this.#lanes })
+    this.#places = new Places({
+      gates: options.gates,
+      room: () => HELD_MAX - this.#running.size,
+      isStopping: () => this.#stopping,
+    })
+    this.#caller = new BranchCaller({ ...options, places: this.#places })
     this.#recorder = new Recorder(options)
     this.#waiters = new Waiters(options.pool)
     this.#alerts = new Alerts(options)
@@ -281,12 +283,12 @@ export class Coordinator {
       now: () => this.#clock.now(),
       random: Math.random,
       isStopping: () => this.#stopping,
-      knows: (lane) => this.#lanes.destination(lane) !== undefined,
-      take: (lane) => (this.#stopping ? undefined : this.#lanes.take(lane)),
-      park: (lane, resume) => !this.#stopping && this.#lanes.park(lane, resume),
-      pause: (lane, backoffMs) => this.#lanes.pause(lane, backoffMs),
+      knows: (lane) => this.#places.destination(lane) !== undefined,
+      take: (lane) => this.#places.take(lane),
+      park: (lane, resume) => this.#places.park(lane, resume),
+      pause: (lane, backoffMs) => this.#places.pause(lane, backoffMs),
       limitMs: (of, operation, lane) => {
-        const usualMs = (lane === undefined ? undefined : this.#lanes.destination(lane))?.timeoutMs ?? 0
+        const usualMs = (lane === undefined ? undefined : this.#places.destination(lane))?.timeoutMs ?? 0
         return limitMs(of, operation, usualMs, claimLeaseMs)
       },
       call: (started) => this.#caller.call(started),

@@ -1,12 +1,12 @@
-import type { Slot } from '../destinations/slots.ts'
+import type { Place } from '../destinations/gate.ts'
 import type { Op } from '../engine/transaction/op.ts'
 import { plan } from '../engine/transaction/plan.ts'
 import { isFinal } from '../engine/transaction/transaction.ts'
 import type { Progress } from '../store/transaction/record-progress.ts'
 import type { ClaimedTransaction, OperationRow } from '../store/transaction/transaction-row.ts'
 import { randomIn, reasonIn } from './dtm-words.ts'
-import type { Pause } from './lanes.ts'
 import { opKey, opsOf, transactionOf } from './model.ts'
+import type { Pause } from './places.ts'
 import type { StartedCall } from './started-call.ts'
 import { laneOf, readStoredTarget } from './stored-target.ts'
 import {
@@ -31,7 +31,7 @@ export interface Carrier {
   /** Whether this relay can call there at all; if not, the call says so. */
   knows(lane: string): boolean
   /** A place for a call; undefined: none is free. */
-  take(lane: string): Slot | undefined
+  take(lane: string): Place | undefined
   /** Has `resume` called when there may be one; false: not in the near future. */
   park(lane: string, resume: () => void): boolean
   /** How long to stay away, if there is no room, after the pause before. */
@@ -63,7 +63,7 @@ interface FirstStep {
 }
 
 interface Start extends Omit<StartedCall, 'row'> {
-  readonly slot: Slot | undefined
+  readonly slot: Place | undefined
 }
 
 interface Step {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import { failpoint } from 'postcommit/protocol'
-import type { Destination } from '../destinations/destination.ts'
+import type { Gates } from '../destinations/gates.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { claimDue, type FreeSlots } from '../store/claim-due.ts'
 import { releaseClaims } from '../store/release-claims.ts'
@@ -23,7 +23,7 @@ export interface DispatcherOptions {
   readonly pool: pg.Pool
   /** The id under which rows are claimed; undefined while this relay does not take part. */
   readonly relayId: () => string | undefined
-  readonly destinations: ReadonlyMap<string, Destination>
+  readonly gates: Gates
   readonly metrics: Metrics
   readonly log: Logger
   /** How long a claim holds, milliseconds; longer than any destination takes to answer. */
@@ -114,12 +114,12 @@ class DispatchLoop implements Dispatcher {
   }
 
   async #run(): Promise<void> {
-    const { source, log, relayId, destinations, pollMs, onReadOk } = this.#options
+    const { source, log, relayId, gates, pollMs, onReadOk } = this.#options
     let pauseMs = pollMs.min
     let errorPauseMs = ERROR_PAUSE_MS.first
     while (!this.#stopping) {
       const relay = relayId()
-      if (relay === undefined || destinations.size === 0 || this.#recorder.backlog > UNWRITTEN_MAX) {
+      if (relay === undefined || gates.named.size === 0 || this.#recorder.backlog > UNWRITTEN_MAX) {
         await this.#signal.wait(pollMs.max)
         continue
       }

@@ -1,10 +1,10 @@
-import type { Logger } from 'pino'
 import { failpoint } from 'postcommit/protocol'
 import type { Delivery, Destination } from '../destinations/destination.ts'
-import { Breaker, type BreakerState, type CallResult } from '../engine/breaker.ts'
+import type { Door } from '../destinations/gate.ts'
+import type { Gated } from '../destinations/gates.ts'
+import type { CallResult } from '../engine/breaker.ts'
 import { errorText } from '../engine/error-text.ts'
 import type { Outcome } from '../engine/outcome.ts'
-import type { Metrics } from '../observe/metrics.ts'
 import type { ClaimedDelivery } from '../store/claim-due.ts'
 import { Pace } from './pace.ts'
 import { readDelivery } from './read-delivery.ts'
@@ -20,8 +20,6 @@ export interface Job {
 /** What a lane reports to. */
 export interface LaneOptions {
   readonly source: string
-  readonly metrics: Metrics
-  readonly log: Logger
   /** Told of every attempt. */
   readonly onOutcome: (job: Job, outcome: Outcome, durationMs: number) => void
 }
@@ -32,11 +30,9 @@ export interface LaneOptions {
  */
 const WAIT_MAX_MS = 1000
 
-const GAUGE: Record<BreakerState, number> = { closed: 0, 'half-open': 1, open: 2 }
-
 /**
- * One destination's share of the dispatcher: its slots, what waits for them, and its breaker, so that a slow one slows
- * nobody else.
+ * What the dispatcher has in hand for one destination: the deliveries that wait for a place at its gate, and those under
+ * way.
  *
  * A little more is claimed than there are slots: otherwise they would be empty during every claim, and claims would be
  * made for a few rows each. With one destination of 64 slots that and not asking for what has just been found empty
@@ -46,32 +42,31 @@ export class Lane {
   readonly #destination: Destination
   readonly #options: LaneOptions
   readonly #signal: AbortSignal
-  readonly #breaker = new Breaker()
+  readonly #door: Door
   readonly #pace = new Pace()
   #waiting: Job[] = []
   #unsent: Job[] = []
-  #shown: BreakerState | undefined
-  #running = 0
-  #probing = 0
   #isClosed = false
 
-  constructor(destination: Destination, signal: AbortSignal, options: LaneOptions) {
+  constructor({ destination, gate }: Gated, signal: AbortSignal, options: LaneOptions) {
     this.#destination = destination
+    this.#door = gate.door({ waiting: () => this.#waiting.length, onChange: () => this.#advance() })
     this.#signal = signal
     this.#options = options
-    this.#show()
   }
 
   /** How many attempts are under way. */
   get running(): number {
-    return this.#running
+    return this.#door.running
   }
 
   /** How many deliveries may be claimed now; none while enough of them wait. */
   free(nowMs: number): number {
-    const allowed = this.#allowed(nowMs)
-    if (this.#breaker.state !== 'closed') return allowed
-    const ahead = this.#pace.ahead(nowMs)
+    const allowed = this.#door.free(nowMs)
+    if (!this.#door.isClosed) return allowed
+    // While others have all places one is claimed all the same: only a delivery that waits is given the next place.
+    const isOut = allowed === 0 && this.#door.running === 0
+    const ahead = isOut ? 1 : this.#pace.ahead(nowMs)
     // Claimed when half of them are gone, not one by one.
     if (2 * this.#waiting.length > ahead) return 0
     return allowed + ahead - this.#waiting.length
@@ -79,7 +74,7 @@ export class Lane {
 
   /** When its breaker lets a call through again: milliseconds from now; Infinity if it is not open. */
   reopensInMs(nowMs: number): number {
-    return this.#breaker.reopensInMs(nowMs)
+    return this.#door.reopensInMs(nowMs)
   }
 
   /** Delivers as soon as there is a slot, or gives it out by {@link takeUnsent} if there will be none for long. */
@@ -102,19 +97,13 @@ export class Lane {
     this.#advance()
   }
 
-  #allowed(nowMs: number): number {
-    const allowed = this.#breaker.allow(this.#destination.concurrency - this.#running, nowMs)
-    this.#show()
-    return Math.max(0, this.#breaker.state === 'half-open' ? allowed - this.#probing : allowed)
-  }
-
   #advance(): void {
     const now = performance.now()
     for (;;) {
       const [job] = this.#waiting
       if (job === undefined) return
-      const slots = this.#allowed(now)
-      const isAway = this.#breaker.state !== 'closed' && slots === 0
+      const slots = this.#door.free(now)
+      const isAway = !this.#door.isClosed && slots === 0
       const isInVain = this.#isClosed || isAway || now - job.claimedAtMs > WAIT_MAX_MS
       if (slots === 0 && !isInVain) return
       this.#waiting.shift()
@@ -124,22 +113,11 @@ export class Lane {
   }
 
   async #deliver(job: Job, startedAtMs: number): Promise<void> {
-    const probe = this.#breaker.state === 'half-open' ? 1 : 0
-    const { openings } = this.#breaker
-    this.#running += 1
-    this.#probing += probe
+    const place = this.#door.take()
     const outcome = await this.#attempt(job.row)
-    const now = performance.now()
-    this.#running -= 1
-    this.#probing -= probe
     this.#pace.count()
-    // A call from before the breaker opened tells what was known then, and must not pass for the probe.
-    if (openings === this.#breaker.openings) {
-      this.#breaker.record(resultOf(outcome), now, Math.random())
-      this.#show()
-    }
-    this.#options.onOutcome(job, outcome, now - startedAtMs)
-    this.#advance()
+    this.#options.onOutcome(job, outcome, performance.now() - startedAtMs)
+    place.free(resultOf(outcome))
   }
 
   /** Makes one attempt. Never rejects: what goes wrong here is an outcome too. */
@@ -161,17 +139,6 @@ export class Lane {
     } catch (error) {
       return { kind: 'refused', error: textOf(error) }
     }
-  }
-
-  #show(): void {
-    const { state } = this.#breaker
-    if (state === this.#shown) return
-    const { source, metrics, log } = this.#options
-    const destination = this.#destination.name
-    metrics.breaker.set({ source, destination }, GAUGE[state])
-    if (state === 'open') log.warn({ source, destination }, 'a destination is away; it is called again later')
-    if (state === 'closed' && this.#shown !== undefined) log.info({ source, destination }, 'a destination is back')
-    this.#shown = state
   }
 }
 

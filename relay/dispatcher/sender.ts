@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { Logger } from 'pino'
-import type { Destination } from '../destinations/destination.ts'
+import type { Gates } from '../destinations/gates.ts'
 import type { Outcome } from '../engine/outcome.ts'
 import { type Settlement, settle } from '../engine/settle.ts'
 import type { Metrics } from '../observe/metrics.ts'
@@ -11,7 +11,7 @@ import type { Result } from './recorder.ts'
 /** What deliveries are sent with. */
 export interface SenderOptions {
   readonly source: string
-  readonly destinations: ReadonlyMap<string, Destination>
+  readonly gates: Gates
   readonly metrics: Metrics
   readonly log: Logger
   /** Called with every result, but not after `abort`: what was cut off is nobody's failure. */
@@ -27,13 +27,10 @@ export class Sender {
   constructor(options: SenderOptions) {
     this.#options = options
     const { signal } = this.#aborter
-    const { source, metrics, log } = options
+    const { source } = options
     const onOutcome = (job: Job, outcome: Outcome, durationMs: number) => this.#settle(job, outcome, durationMs)
     this.#lanes = new Map(
-      [...options.destinations].map(([name, destination]) => [
-        name,
-        new Lane(destination, signal, { source, metrics, log, onOutcome }),
-      ]),
+      [...options.gates.named].map(([name, gated]) => [name, new Lane(gated, signal, { source, onOutcome })]),
     )
     // A destination may listen once for every call under way.
     setMaxListeners(0, signal)
@@ -82,9 +79,9 @@ export class Sender {
   }
 
   #settle({ row, token }: Job, outcome: Outcome, durationMs: number): void {
-    const { source, destinations, metrics, onResult } = this.#options
+    const { source, gates, metrics, onResult } = this.#options
     const { id, destination, key } = row
-    const policy = destinations.get(destination)
+    const policy = gates.named.get(destination)?.destination
     // What was cut off is nobody's failure.
     if (policy === undefined || this.#aborter.signal.aborted) return
     metrics.attempts.inc({ source, destination, outcome: outcome.kind })

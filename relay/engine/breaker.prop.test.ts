@@ -4,7 +4,7 @@ import { Breaker } from './breaker.ts'
 
 const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
 const step = fc.record({
-  result: fc.constantFrom('ok', 'failed', 'away'),
+  result: fc.constantFrom('ok', 'failed', 'away', 'reached'),
   afterMs: fc.integer({ min: 0, max: 100_000 }),
   random,
 })

@@ -1,8 +1,11 @@
 /** Whether a destination is being called. */
 export type BreakerState = 'closed' | 'half-open' | 'open'
 
-/** What a call says about its destination: it works, it fails, or it cannot be reached or asked for a pause. */
-export type CallResult = 'ok' | 'failed' | 'away'
+/**
+ * What a call says about its destination: it works, it fails, it cannot be reached or asked for a pause, or it answers,
+ * which says nothing about whether its work succeeds.
+ */
+export type CallResult = 'ok' | 'failed' | 'away' | 'reached'
 
 const WINDOW_MS = 30_000
 const CALLS_MIN = 20
@@ -28,7 +31,9 @@ export class Breaker {
   #awayInARow = 0
   #openings = 0
   #openMs = OPEN_FIRST_MS
+  #openedAt = 0
   #openUntil = 0
+  #openedFor: 'away' | 'failed' = 'away'
   readonly #openCapMs: number
 
   /** @param openCapMs - the longest pause before the next probe */
@@ -45,9 +50,12 @@ export class Breaker {
     return this.#openings
   }
 
-  /** How many calls may be under way now, out of `slots`. An open breaker becomes half-open when its time has come. */
-  allow(slots: number, nowMs: number): number {
-    if (this.#state === 'open' && nowMs >= this.#openUntil) this.#state = 'half-open'
+  /**
+   * How many calls may be under way now, out of `slots`. An open breaker becomes half-open when its time has come, or
+   * `probeEveryMs` after it opened if that is sooner.
+   */
+  allow(slots: number, nowMs: number, probeEveryMs?: number): number {
+    if (this.reopensInMs(nowMs, probeEveryMs) <= 0) this.#state = 'half-open'
     switch (this.#state) {
       case 'closed':
         return slots
@@ -59,8 +67,9 @@ export class Breaker {
   }
 
   /** When to look again: milliseconds from now; Infinity if it is not open. */
-  reopensInMs(nowMs: number): number {
-    return this.#state === 'open' ? Math.max(0, this.#openUntil - nowMs) : Number.POSITIVE_INFINITY
+  reopensInMs(nowMs: number, probeEveryMs: number = Number.POSITIVE_INFINITY): number {
+    if (this.#state !== 'open') return Number.POSITIVE_INFINITY
+    return Math.max(0, Math.min(this.#openUntil, this.#openedAt + probeEveryMs) - nowMs)
   }
 
   /** Learns from a call. */
@@ -68,18 +77,28 @@ export class Breaker {
     switch (this.#state) {
       case 'closed':
         this.#count(result, nowMs)
-        if (this.#isTooMuch()) this.#open(nowMs, random)
+        if (this.#isTooMuch()) this.#open(result, nowMs, random)
         break
       case 'half-open':
-        if (result === 'ok') this.#close()
-        else this.#open(nowMs, random)
+        this.#probed(result, nowMs, random)
         break
       case 'open':
         break
     }
   }
 
+  #probed(result: CallResult, nowMs: number, random: number): void {
+    // That a failing destination answers another kind of call does not say that it has stopped failing.
+    if (result === 'reached' && this.#openedFor === 'failed') return
+    if (result === 'ok' || result === 'reached') this.#close()
+    else this.#open(result, nowMs, random)
+  }
+
   #count(result: CallResult, nowMs: number): void {
+    if (result === 'reached') {
+      this.#awayInARow = 0
+      return
+    }
     if (nowMs - this.#windowFrom > WINDOW_MS) {
       this.#windowFrom = nowMs
       this.#calls = 0
@@ -100,8 +119,10 @@ export class Breaker {
     return failing || this.#failuresInARow >= CALLS_MIN || this.#awayInARow >= AWAY_IN_A_ROW
   }
 
-  #open(nowMs: number, random: number): void {
+  #open(result: CallResult, nowMs: number, random: number): void {
     this.#state = 'open'
+    this.#openedFor = result === 'away' ? 'away' : 'failed'
+    this.#openedAt = nowMs
     this.#openings += 1
     this.#openUntil = nowMs + this.#openMs * (0.5 + random / 2)
     this.#openMs = Math.min(this.#openCapMs, this.#openMs * 2)

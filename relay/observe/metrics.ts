@@ -98,7 +98,7 @@ function delivering(registry: Registry) {
     breaker: new Gauge({
       name: 'postcommit_breaker_state',
       help: 'Circuit breaker of a destination: 0 closed, 1 half-open, 2 open.',
-      labelNames: ['source', 'destination'] as const,
+      labelNames: ['destination'] as const,
       registers,
     }),
   }

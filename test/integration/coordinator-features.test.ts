@@ -7,7 +7,7 @@ import { pauseTransaction, resumeTransaction } from '../../relay/store/transacti
 import { subscribe } from '../../relay/store/transaction/subscribe.ts'
 import { gidOf, messageTo, sagaOf, type TestCoordinator, testCoordinator } from '../support/coordinators.ts'
 import { database, type TestDatabase } from '../support/database.ts'
-import { impatient } from '../support/dispatchers.ts'
+import { impatient, testGates } from '../support/dispatchers.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Answer, type HttpService, httpService } from '../support/http-service.ts'
 import { storedTransaction } from '../support/transactions.ts'
@@ -149,7 +149,7 @@ describe('addresses that come with a transaction', () => {
   test('are called where the rules allow it', async () => {
     const port = String(stock.port)
     const urls = createUrlDestination({ allow: ['127.0.0.0/8'], ports: [port] })
-    const other = await testCoordinator(db.url, [], { urls })
+    const other = await testCoordinator(db.url, [], { gates: testGates([], { urls }) })
     try {
       const transaction = toUrl(`${stock.url}/action?x=1`)
       expect(await other.perform({ do: 'submit', gid: gidOf('url'), transaction, waitMs: 5000 })).toMatchObject({
@@ -171,7 +171,10 @@ describe('addresses that come with a transaction', () => {
     // Only the port of the one is allowed, and only the name of the other, which leads to no public address.
     const urls = createUrlDestination({ allow: ['localhost', '127.0.0.1'], ports: [String(stock.port)] })
     const byName = createUrlDestination({ allow: ['localhost'], ports: [String(inside.port)] })
-    const relays = [await testCoordinator(db.url, [], { urls }), await testCoordinator(db.url, [], { urls: byName })]
+    const relays = [
+      await testCoordinator(db.url, [], { gates: testGates([], { urls }) }),
+      await testCoordinator(db.url, [], { gates: testGates([], { urls: byName }) }),
+    ]
     const [first, second] = relays
     try {
       await relay.end()

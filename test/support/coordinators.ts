@@ -8,6 +8,7 @@ import { TargetRules } from '../../relay/coordinator/target-rules.ts'
 import type { Destination } from '../../relay/destinations/destination.ts'
 import { createMetrics, type Metrics } from '../../relay/observe/metrics.ts'
 import { dispatcherSessions, insertTestRelay } from './deliveries.ts'
+import { testGates } from './dispatchers.ts'
 
 /** A coordinator on its own, without the relay around it. */
 export interface TestCoordinator {
@@ -42,8 +43,7 @@ export async function testCoordinator(
     source: 'main',
     pool,
     relayId: () => relay,
-    destinations: new Map(destinations.map((destination) => [destination.name, destination])),
-    urls: undefined,
+    gates: testGates(destinations, { metrics, log }),
     metrics,
     log,
     claimLeaseMs: 60_000,

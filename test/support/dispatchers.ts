@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { type Logger, pino } from 'pino'
 import type { Destination } from '../../relay/destinations/destination.ts'
+import { Gates, type GatesOptions } from '../../relay/destinations/gates.ts'
 import { createHttpDestination, type HttpDestinationOptions } from '../../relay/destinations/http.ts'
 import { type Dispatcher, type DispatcherOptions, startDispatcher } from '../../relay/dispatcher/dispatcher.ts'
 import { createMetrics, type Metrics } from '../../relay/observe/metrics.ts'
@@ -36,7 +37,7 @@ export async function testDispatcher(
     source: 'main',
     pool,
     relayId: () => relay,
-    destinations: new Map(destinations.map((destination) => [destination.name, destination])),
+    gates: testGates(destinations, { metrics, log }),
     metrics,
     log,
     claimLeaseMs: 60_000,
@@ -74,6 +75,18 @@ export async function testDispatcher(
       return ended
     },
   }
+}
+
+/** The gates of these destinations. */
+export function testGates(
+  destinations: readonly Destination[],
+  {
+    urls,
+    metrics = createMetrics(),
+    log = pino({ level: 'silent' }),
+  }: Partial<Omit<GatesOptions, 'destinations'>> = {},
+): Gates {
+  return new Gates({ destinations: new Map(destinations.map((one) => [one.name, one])), urls, metrics, log })
 }
 
 /** An HTTP destination that tries again soon. */

@@ -2,6 +2,7 @@ import pg from 'pg'
 import { type Logger, pino } from 'pino'
 import { openDtmApp } from '../../relay/api/dtm/dtm-server.ts'
 import { readAddressRules } from '../../relay/destinations/address-rules.ts'
+import { Gates } from '../../relay/destinations/gates.ts'
 import { createUrlDestination } from '../../relay/destinations/url.ts'
 import { createMetrics } from '../../relay/observe/metrics.ts'
 import { serveTransactions } from '../../relay/transactions.ts'
@@ -38,12 +39,11 @@ async function heldDtmRelay(url: string, options: DtmRelayOptions): Promise<DtmR
     pool,
     relayId: () => relay,
     broker: () => undefined,
-    destinations: new Map(),
+    gates: new Gates({ destinations: new Map(), urls, metrics, log }),
     metrics,
     log,
     claimLeaseMs: 60_000,
     pollMs: { min: 2, max: 50 },
-    urls,
     checks: new Map(),
     targets: NO_ADDRESSES,
     checkAfterMs: 10_000,
