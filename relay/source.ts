@@ -12,6 +12,7 @@ import type { Metrics } from './observe/metrics.ts'
 import { OwnedShards } from './publisher/owned-shards.ts'
 import type { ConfiguredOutbox } from './redis-outbox/configured-outboxes.ts'
 import { type RedisOutboxHealth, serveRedisOutbox } from './redis-outbox/serve-redis-outbox.ts'
+import { RelayNotice } from './relay-notice.ts'
 import { DISPATCHER_OPTIONS, openSession, READER_OPTIONS, type SessionConfig } from './sessions.ts'
 import { notifyRelays } from './store/notify-relays.ts'
 import type { ServedTransactions, serveTransactions, TransactionsOptions } from './transactions.ts'
@@ -112,10 +113,16 @@ export function serveSource(options: SourceOptions): Source {
     },
   })
 
+  const handedOver = new RelayNotice(pool)
+  const onHandedOver = (): void => {
+    shards?.wake()
+    dispatcher.wake()
+    handedOver.give()
+  }
   const dispatcher = startDispatcher({ ...options, pool, relayId, onReadOk })
   const housekeeping = startHousekeeping({ ...options, pool, relayId })
   const transactionPool = options.transactions && openPool(options)
-  const transactions = transactionPool && openTransactions(options, transactionPool, relayId)
+  const transactions = transactionPool && openTransactions(options, { pool: transactionPool, relayId, onHandedOver })
   const redisOutboxes = openRedisOutboxes(options, relayId)
 
   return {
@@ -154,8 +161,11 @@ function callsServices({ gates }: SourceOptions): boolean {
   return [...gates.named.keys()].some((name) => name !== NATS_DESTINATION)
 }
 
-function openTransactions(options: SourceOptions, pool: pg.Pool, relayId: () => string | undefined) {
-  return options.transactions?.serve({ ...options, ...options.transactions, pool, relayId })
+function openTransactions(
+  options: SourceOptions,
+  parts: { pool: pg.Pool; relayId: () => string | undefined; onHandedOver: () => void },
+) {
+  return options.transactions?.serve({ ...options, ...options.transactions, ...parts })
 }
 
 function openShards(options: SourceOptions, parts: { relay: string; pool: pg.Pool; onRead: () => void }): OwnedShards {

@@ -6,6 +6,7 @@ import { BackQueryLoop } from './back-query/back-query.ts'
 import type { Broker } from './broker/broker.ts'
 import type { AlertsOptions } from './coordinator/alerts.ts'
 import { Coordinator } from './coordinator/coordinator.ts'
+import type { DecidedMessage } from './coordinator/hand-over.ts'
 import { Intake } from './coordinator/intake.ts'
 import { Operations } from './coordinator/operations.ts'
 import type { TargetRules } from './coordinator/target-rules.ts'
@@ -54,6 +55,8 @@ interface Surroundings {
   readonly gates: Gates
   readonly metrics: Metrics
   readonly log: Logger
+  /** Messages are in outbox and delivery: publisher and dispatcher look now. */
+  readonly onHandedOver: () => void
   readonly claimLeaseMs: number
   readonly pollMs: { readonly min: number; readonly max: number }
 }
@@ -62,7 +65,8 @@ interface Surroundings {
 export function serveTransactions(options: TransactionsOptions & Surroundings): ServedTransactions {
   const { source, pool, metrics, targets, checkAfterMs, deadlineMs } = options
   const coordinator = new Coordinator(options)
-  const intake = new Intake(pool, { refusal: tooMany })
+  const handOver = (message: DecidedMessage) => coordinator.handOver(message)
+  const intake = new Intake(pool, { refusal: tooMany, handOver })
   const operations = new Operations({
     client: pool,
     intake,
@@ -73,6 +77,7 @@ export function serveTransactions(options: TransactionsOptions & Surroundings): 
   const askers = new Askers(options)
   const backQuery = new BackQueryLoop({
     ...options,
+    handOver,
     asker: (name) => askers.at(name),
     onCommitted: (row, token, heldMs) => coordinator.take(row, token, heldMs),
     onDeadline: (row, token) => coordinator.take(row, token),

@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events'
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import { failpoint } from 'postcommit/protocol'
+import type { DecidedMessage, Handed } from '../coordinator/hand-over.ts'
 import { transactionOf } from '../coordinator/model.ts'
 import { Recorder } from '../coordinator/recorder.ts'
 import { reasonText } from '../coordinator/work.ts'
@@ -32,6 +33,8 @@ export interface BackQueryOptions {
   readonly log: Logger
   readonly claimLeaseMs: number
   readonly pollMs: { readonly min: number; readonly max: number }
+  /** A message for the outbox is committed. */
+  readonly handOver: (message: DecidedMessage) => Promise<Handed>
   /** A message is submitted by its verdict, and still claimed since `heldMs`: to be carried out. */
   readonly onCommitted: (row: ClaimedTransaction, token: string, heldMs: number) => void
   /** A message was decided, and its claim is over. */
@@ -293,6 +296,10 @@ export class BackQueryLoop {
       case 'decided': {
         const to = change.transition.to === 'submitted' ? 'submitted' : 'failed'
         const reason = 'reason' in change.transition ? reasonText(change.transition.reason) : undefined
+        if (to === 'submitted' && row.isForOutbox) {
+          await this.#handOver(row)
+          return
+        }
         // A keyed one has to ask again whether it is its turn.
         const goesOn = to === 'submitted' && row.key === null
         const due = to === 'submitted' && !goesOn ? { dueAtMs: nowMs } : {}
@@ -302,6 +309,18 @@ export class BackQueryLoop {
         if (goesOn) onCommitted({ ...row, status: to }, token, tookMs)
         else onDecided(row, to, reason)
       }
+    }
+  }
+
+  async #handOver(row: ClaimedTransaction): Promise<void> {
+    const { handOver, onDecided, log, source } = this.#options
+    try {
+      const handed = await handOver({ id: row.id, isKeyed: row.key !== null })
+      failpoint('back_query.after_record')
+      if (handed !== 'nothing') onDecided(row, 'submitted', undefined)
+    } catch (error) {
+      // It is asked about again when its claim has run out.
+      log.warn({ source, gid: row.gid, error: String(error) }, 'cannot hand a message over')
     }
   }
 

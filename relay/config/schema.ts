@@ -37,7 +37,11 @@ const Destination = z.strictObject({
   timeoutMs: whole(100, 5 * MINUTE_MS)
     .default(10 * SECOND_MS)
     .describe('For a whole call, from connecting to the last byte of the answer.'),
-  concurrency: whole(1, 1000).default(32).describe('How many calls one relay has under way to it at once: messages, branches and back-queries of all its databases.'),
+  concurrency: whole(1, 1000)
+    .default(32)
+    .describe(
+      'How many calls one relay has under way to it at once: messages, branches and back-queries of all its databases.',
+    ),
   attemptsMax: whole(1, 1_000_000)
     .optional()
     .describe('After how many failed attempts a message is a dead letter. Without it: never, however long it takes.'),

@@ -30,6 +30,7 @@ export function claimedFrom(content: NewTransaction, nowMs: number): ClaimedTran
     createdAtMs: nowMs,
     deadlineMs: deadlineInMs === undefined ? null : nowMs + deadlineInMs,
     nowMs,
+    isForOutbox: content.content !== undefined,
     operations: content.operations.map((operation, place) => ({
       branch: operation.branch,
       op: operation.op,

@@ -21,6 +21,7 @@ import { BranchCaller } from './branch-caller.ts'
 import { claimedFrom } from './claimed-from.ts'
 import { DatabaseClock } from './database-clock.ts'
 import { GroupCommit } from './group-commit.ts'
+import { type DecidedMessage, type Handed, HandOver } from './hand-over.ts'
 import { opKey } from './model.ts'
 import { Places } from './places.ts'
 import { Recorder } from './recorder.ts'
@@ -42,6 +43,8 @@ export interface CoordinatorOptions {
   readonly claimLeaseMs: number
   readonly pollMs: { readonly min: number; readonly max: number }
   readonly alerts?: AlertsOptions | undefined
+  /** Messages are in outbox and delivery: those who send them look now. */
+  readonly onHandedOver: () => void
 }
 
 /** A transaction that is handed in and begun with the same statement. */
@@ -82,6 +85,7 @@ export class Coordinator {
   readonly #recorder: Recorder
   readonly #waiters: Waiters
   readonly #alerts: Alerts
+  readonly #handOver: HandOver
   readonly #promotions: GroupCommit<OrderedKey, true>
   /** What is in hand, each with the bytes that it takes. */
   readonly #running = new Map<RunningTransaction, number>()
@@ -100,6 +104,11 @@ export class Coordinator {
     this.#recorder = new Recorder(options)
     this.#waiters = new Waiters(options.pool)
     this.#alerts = new Alerts(options)
+    this.#handOver = new HandOver({
+      ...options,
+      onWritten: options.onHandedOver,
+      onFollowers: () => this.#signal.call(),
+    })
     this.#promotions = new GroupCommit({
       keyOf: ({ tenant, key }) => `${tenant}\0${key}`,
       refusal: () => new Error('too many lines'),
@@ -136,6 +145,10 @@ export class Coordinator {
       return
     }
     try {
+      if (row.isForOutbox && row.status === 'submitted') {
+        void this.#handOverClaimed(row)
+        return
+      }
       const running = this.#open(row, token)
       this.#hold(running)
       running.step()
@@ -144,6 +157,11 @@ export class Coordinator {
       const { source, log } = this.#options
       log.error({ source, gid: row.gid, error: String(error) }, 'a transaction cannot be read')
     }
+  }
+
+  /** Hands a decided message over to the outbox, or has it wait for an earlier one of its keys. */
+  handOver(message: DecidedMessage): Promise<Handed> {
+    return this.#handOver.add(message)
   }
 
   /** Plans what is about to be inserted as submitted, so that its first calls are begun by the insert. */
@@ -196,6 +214,7 @@ export class Coordinator {
     if (status === undefined) return
     if (isFinal(status)) this.#waiters.tell(key, { status, rollbackReason: rollbackReason ?? undefined })
     else this.#signal.call()
+    if (status === 'failed') void this.#handOver.gaveUp(key)
     if (line !== undefined && line !== null) this.promote({ tenant: key.tenant, key: line })
   }
 
@@ -257,6 +276,16 @@ export class Coordinator {
     if (claimed.length > 0) failpoint('coordinator.after_claim')
     for (const row of claimed) this.take(row, token)
     return claimed.length < limit
+  }
+
+  async #handOverClaimed({ id, gid, key }: ClaimedTransaction): Promise<void> {
+    try {
+      await this.#handOver.add({ id, isKeyed: key !== null })
+    } catch (error) {
+      // It is due again when its claim has run out.
+      const { source, log } = this.#options
+      log.warn({ source, gid, error: String(error) }, 'cannot hand a message over')
+    }
   }
 
   async #idleMs(): Promise<number> {

@@ -10,6 +10,7 @@ import {
 import type { Recovery } from '../engine/transaction/op.ts'
 import type { NewTransaction } from '../store/transaction/insert-transactions.ts'
 import type { OperationContent } from '../store/transaction/transaction-row.ts'
+import { outboxContentOf } from './outbox-content.ts'
 import { writeStoredOptions } from './stored-options.ts'
 import { laneOf, readStoredTarget, storeTarget } from './stored-target.ts'
 
@@ -35,6 +36,7 @@ export function handIn(
   const deadlineInMs =
     mode === TransactionMode.Msg ? undefined : (timeoutMs ?? (runBy === 'client' ? defaults.deadlineMs : undefined))
   const dueInMs = status === 'submitted' ? 0 : (backQuery?.checkAfterMs ?? deadlineInMs ?? defaults.checkAfterMs)
+  const content = outboxContentOf(definition)
   const checkTarget = backQuery === undefined ? undefined : storeTarget(backQuery.target)
   // One literal without spreads: every prepare and every saga comes through here.
   return {
@@ -64,7 +66,9 @@ export function handIn(
     // A hint is known when the transaction has begun; then no question can close the door on it.
     askFromInMs: backQuery === undefined || backQuery.hint !== undefined ? undefined : dueInMs,
     claim: undefined,
-    operations: branches.flatMap((branch) => operationsOf(branch)),
+    content: content?.json,
+    keys: content?.keys ?? [],
+    operations: content === undefined ? branches.flatMap((branch) => operationsOf(branch)) : [],
   }
 }
 

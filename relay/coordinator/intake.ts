@@ -11,11 +11,9 @@ import { type Move, type MoveRule, moveTransactions } from '../store/transaction
 import { type Registered, type Registration, registerBranches } from '../store/transaction/register-branches.ts'
 import { selectTransactionStates, type TransactionState } from '../store/transaction/select-transaction-states.ts'
 import { type Submission, submitPrepared } from '../store/transaction/submit-prepared.ts'
-import { submitRemembered } from '../store/transaction/submit-remembered.ts'
 import type { ClaimedTransaction, TransactionKey } from '../store/transaction/transaction-row.ts'
-import { claimedFrom } from './claimed-from.ts'
 import { GroupCommit } from './group-commit.ts'
-import type { PreparedMessage } from './prepared-here.ts'
+import type { DecidedMessage, Handed } from './hand-over.ts'
 
 /** What became of a request. */
 export interface Answer {
@@ -28,6 +26,8 @@ export interface Answer {
   readonly begun?: boolean
   readonly result?: string | null
   readonly rollbackReason?: string | null
+  /** The messages of this submission are in the outbox, or wait for their turn: there is nothing to run. */
+  readonly handedOver?: boolean
   /** For a submission that asked for a claim and got it: what to run. */
   readonly claimed?: ClaimedTransaction
   /** For a registration that was taken. */
@@ -38,8 +38,8 @@ export interface Answer {
 export interface SubmitRequest extends Submission {
   /** What to write if there is no such transaction. */
   readonly content?: NewTransaction | undefined
-  /** What is known of a message that was prepared here, and so need not be read again. */
-  readonly remembered?: PreparedMessage | undefined
+  /** A message for the outbox that was prepared here: it need not be read to be handed over. */
+  readonly remembered?: DecidedMessage | undefined
 }
 
 /** A client's wish to give up what it has prepared. */
@@ -49,6 +49,8 @@ export interface AbortRequest extends TransactionKey {
 
 /** What requests are written with, and how many may wait. */
 export interface IntakeOptions {
+  /** Hands a decided message over to the outbox. */
+  readonly handOver: (message: DecidedMessage) => Promise<Handed>
   readonly refusal: () => Error
   readonly requestsMax?: number
   readonly waitingMax?: number
@@ -60,6 +62,7 @@ export interface IntakeOptions {
  */
 export class Intake {
   readonly #client: Queryable
+  readonly #handOver: IntakeOptions['handOver']
   readonly #prepare: GroupCommit<NewTransaction, Answer>
   readonly #submit: GroupCommit<SubmitRequest, Answer>
   readonly #abort: GroupCommit<AbortRequest, Answer>
@@ -67,6 +70,7 @@ export class Intake {
 
   constructor(client: Queryable, options: IntakeOptions) {
     this.#client = client
+    this.#handOver = options.handOver
     const group = <R extends TransactionKey>(write: (requests: readonly R[]) => Promise<Answers>) =>
       new GroupCommit<R, Answer>({ ...options, write, keyOf: ({ tenant, gid }) => `${tenant}\0${gid}` })
     this.#prepare = group((requests) => this.#settle(requests, decidePrepare, (open) => this.#insert(open)))
@@ -146,14 +150,15 @@ export class Intake {
     )
     const remembered = open.flatMap(rememberedOf)
     const prepared = open.filter((one) => !isNew(one) && rememberedOf(one).length === 0).map(({ request }) => request)
-    const [insertions, moves, submitted] = await Promise.all([
+    const [insertions, moves, handed] = await Promise.all([
       fresh.size === 0 ? undefined : this.#insert([...fresh.keys()].map((request) => ({ request, status: 'none' }))),
       prepared.length === 0 ? undefined : submitPrepared(this.#client, prepared),
-      remembered.length === 0 ? undefined : submitRemembered(this.#client, remembered),
+      Promise.all(remembered.map(({ message }) => this.#handOver(message))),
     ])
-    for (const [{ request, message }, { asked, createdAtMs, nowMs }] of submitted ?? []) {
-      const asPrepared = claimedFrom(message.content, nowMs)
-      answers.set(request, begunAnswer({ ...asPrepared, id: message.id, status: 'submitted', asked, createdAtMs }))
+    for (const [index, { request, message }] of remembered.entries()) {
+      // What was in its way (it is decided, or paused) is for the next round to say.
+      if (handed[index] === 'nothing') continue
+      answers.set(request, { decision: { kind: 'ok' }, status: 'submitted', id: message.id, handedOver: true })
     }
     for (const [content, answer] of insertions ?? []) {
       const request = fresh.get(content)
@@ -203,11 +208,10 @@ export class Intake {
   }
 }
 
-/** A submission whose content is remembered and that is to be begun here; none after it has been looked at in the database. */
+/** A submission that is remembered; none after it has been looked at in the database. */
 function rememberedOf({ request, status }: Open<SubmitRequest>) {
-  const { tenant, gid, claim, remembered: message } = request
-  if (status !== undefined || claim === undefined || message === undefined) return []
-  return [{ tenant, gid, id: message.id, claim, message, request }]
+  const { remembered: message } = request
+  return status !== undefined || message === undefined ? [] : [{ message, request }]
 }
 
 function begunAnswer(claimed: ClaimedTransaction): Answer {

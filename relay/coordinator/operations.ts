@@ -66,7 +66,9 @@ export class Operations {
     if (problem !== undefined) return notAllowed(gid, problem)
     const content = handIn({ tenant, gid }, transaction, 'prepared', defaults)
     const answer = await intake.prepare(content)
-    if (answer.decision.kind === 'ok' && answer.id !== undefined) this.#preparedHere.keep({ id: answer.id, content })
+    if (answer.decision.kind === 'ok' && answer.id !== undefined && content.content !== undefined) {
+      this.#preparedHere.keep({ tenant, gid }, { id: answer.id, isKeyed: content.key !== undefined })
+    }
     return answerFor(gid, answer)
   }
 

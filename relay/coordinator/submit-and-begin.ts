@@ -13,14 +13,19 @@ export async function submitAndBegin(
 ): Promise<Answer> {
   const { content } = request
   const claim = coordinator.claim()
-  const first = content && claim && content.runBy === 'relay' ? coordinator.first(content, claim) : undefined
+  const isToBegin = content?.runBy === 'relay' && content.content === undefined
+  const first = content && claim && isToBegin ? coordinator.first(content, claim) : undefined
   const answer = await intake
     .submit({ ...request, claim, content: first?.content ?? content })
     .catch((error: unknown) => {
       first?.cancel()
       throw error
     })
-  if (answer.claimed !== undefined && claim !== undefined) {
+  if (answer.handedOver === true) return answer
+  if (content?.content !== undefined && answer.id !== undefined && answer.begun !== undefined) {
+    // A new message: what fails here is done when its claim has run out.
+    await coordinator.handOver({ id: answer.id, isKeyed: content.key !== undefined }).catch(() => undefined)
+  } else if (answer.claimed !== undefined && claim !== undefined) {
     first?.cancel()
     coordinator.take(answer.claimed, claim.token)
   } else if (first !== undefined && answer.begun === true && answer.id !== undefined) first.confirm(answer.id)

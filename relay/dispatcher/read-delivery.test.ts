@@ -36,6 +36,13 @@ describe('readDelivery', () => {
     expect(readDelivery('main', { ...row, payload: null, body }).content).toBe(body)
   })
 
+  test('the key of a delayed message is among its headers, and is no header of its own', () => {
+    expect(readDelivery('main', { ...row, headers: '{"postcommit-key":"k%C3%A9","a":"b"}' })).toMatchObject({
+      key: 'ké',
+      headers: { a: 'b' },
+    })
+  })
+
   test.each([
     ['{"host":"internal"}', /reserved/],
     ['{"webhook-id":"forged"}', /reserved/],

@@ -1,4 +1,4 @@
-import { type MessageHeaders, parseHeaders } from 'postcommit/protocol'
+import { ENVELOPE, parseHeaders } from 'postcommit/protocol'
 import type { Delivery } from '../destinations/destination.ts'
 import type { ClaimedDelivery } from '../store/claim-due.ts'
 
@@ -8,21 +8,23 @@ import type { ClaimedDelivery } from '../store/claim-due.ts'
  * that keep a message from re-routing its own request.
  */
 export function readDelivery(source: string, row: ClaimedDelivery): Delivery {
+  const { [ENVELOPE.key]: told, ...headers } = row.headers === null ? {} : readHeaders(row.headers)
   return {
     source,
     gid: row.gid,
     branch: row.branch,
     destination: row.destination,
     target: row.target,
-    key: row.key ?? undefined,
+    // A delayed message has no place in the order of its key; its receiver is told the key all the same.
+    key: row.key ?? (told === undefined ? undefined : decodeURIComponent(told)),
     content: row.payload ?? row.body ?? '',
-    headers: row.headers === null ? {} : readHeaders(row.headers),
+    headers: parseHeaders(headers),
     attempt: row.attempts + 1,
   }
 }
 
-function readHeaders(text: string): MessageHeaders {
+function readHeaders(text: string): Readonly<Record<string, string>> {
   const headers: unknown = JSON.parse(text)
   if (typeof headers !== 'object' || headers === null) throw new Error('the headers of the row are not an object')
-  return parseHeaders(headers as Record<string, string>)
+  return headers as Record<string, string>
 }

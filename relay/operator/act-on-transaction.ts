@@ -8,6 +8,7 @@ import { notifyRelays } from '../store/notify-relays.ts'
 import type { Queryable } from '../store/queryable.ts'
 import type { Act } from '../store/requeue-dead-letters.ts'
 import { expediteHeads } from '../store/transaction/expedite-heads.ts'
+import { expediteFollowersOf } from '../store/transaction/expedite-keys.ts'
 import { expediteTransaction } from '../store/transaction/expedite-transactions.ts'
 import { moveTransactions } from '../store/transaction/move-transactions.ts'
 import { pauseTransaction, resumeTransaction } from '../store/transaction/pause-transaction.ts'
@@ -87,7 +88,10 @@ async function carryOut(
     } as const
     const moved = await moveTransactions(client, [move], [{ event: 'act', mode, from: status, to: transition.to }])
     const to = moved.get(move)?.status
-    if (to !== undefined && key !== null && isFinal(to)) await expediteHeads(client, [{ tenant, key }])
+    if (to !== undefined && key !== null && isFinal(to)) {
+      await expediteHeads(client, [{ tenant, key }])
+      await expediteFollowersOf(client, [{ tenant, gid }])
+    }
     return to
   }
   switch (effect) {

@@ -5,9 +5,11 @@ import type { BranchStory, TransactionStory } from '../store/transaction/select-
 
 /** A transaction in a list, as it is shown. What services sent is not in it. */
 export function listedView(transaction: ListedTransaction) {
-  const { gid, tenant, mode, status, inDoubt, asked, rollbackReason, pausedReason, leaseOwner } = transaction
+  const { gid, tenant, mode, isUnsettled, inDoubt, asked, rollbackReason, pausedReason, leaseOwner } = transaction
   const { lastError, unreachableSince } = transaction
   const { dueAt, createdAt, updatedAt, finishedAt } = transaction
+  // To those who look at it a message has not ended while something of it is on its way.
+  const status = isUnsettled ? 'submitted' : transaction.status
   return {
     gid,
     tenant,
@@ -21,10 +23,10 @@ export function listedView(transaction: ListedTransaction) {
     pausedReason,
     relay: leaseOwner,
     // What has ended is not due, whatever its row says.
-    dueAt: isFinal(status) ? null : dueAt,
+    dueAt: isFinal(transaction.status) ? null : dueAt,
     createdAt,
     updatedAt,
-    finishedAt,
+    finishedAt: isUnsettled ? null : finishedAt,
   }
 }
 

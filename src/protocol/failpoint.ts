@@ -20,6 +20,7 @@ export const FAILPOINTS = [
   'coordinator.before_call',
   'coordinator.after_response',
   'coordinator.after_record',
+  'coordinator.after_hand_over',
   'back_query.after_claim',
   'back_query.after_answer',
   'back_query.after_record',

@@ -191,4 +191,6 @@ function expectZero(n: number): void {
 }
 
 /** The labels on the way of a two-phase message: a new one has no place in the matrix until it is given one. */
-export type TwoPhaseLabel = Extract<Failpoint, `${'sdk' | 'coordinator' | 'back_query'}.${string}`>
+export type TwoPhaseLabel =
+  | Extract<Failpoint, `${'sdk' | 'dispatcher' | 'back_query'}.${string}`>
+  | 'coordinator.after_hand_over'

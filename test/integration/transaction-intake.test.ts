@@ -18,7 +18,7 @@ let relays: readonly Intake[]
 beforeAll(async () => {
   db = await database()
   pools = [0, 1].map(() => new pg.Pool(dispatcherSessions(db.url)))
-  relays = pools.map((pool) => new Intake(pool, { refusal: () => new Error('full') }))
+  relays = pools.map((pool) => new Intake(pool, { refusal: () => new Error('full'), handOver: async () => 'nothing' }))
 })
 afterAll(async () => {
   for (const pool of pools) await pool.end()

@@ -22,7 +22,6 @@ import { selectOperations } from '../../relay/store/transaction/select-operation
 import { selectTransaction } from '../../relay/store/transaction/select-transaction.ts'
 import { selectTransactionStates } from '../../relay/store/transaction/select-transaction-states.ts'
 import { submitPrepared } from '../../relay/store/transaction/submit-prepared.ts'
-import { submitRemembered } from '../../relay/store/transaction/submit-remembered.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { dispatcherSessions, insertTestRelay } from '../support/deliveries.ts'
 import { explain } from '../support/explain.ts'
@@ -51,7 +50,6 @@ const statements: Record<string, (client: Queryable) => Promise<unknown>> = {
   insertTransactions: (client) => insertTransactions(client, [transaction(), transaction(key)]),
   submitPrepared: (client) =>
     submitPrepared(client, [{ ...key, mode: 'saga', digest: 'content', dueInMs: 0, claim: claimOf(relay) }]),
-  submitRemembered: (client) => submitRemembered(client, [{ ...key, id: '10', claim: claimOf(relay) }]),
   moveTransactions: (client) =>
     moveTransactions(
       client,

@@ -14,7 +14,7 @@ let relay: Intake
 beforeAll(async () => {
   db = await database()
   pool = new pg.Pool(dispatcherSessions(db.url))
-  relay = new Intake(pool, { refusal: () => new Error('full') })
+  relay = new Intake(pool, { refusal: () => new Error('full'), handOver: async () => 'nothing' })
 })
 afterAll(async () => {
   await pool.end()

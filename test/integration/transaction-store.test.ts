@@ -10,7 +10,6 @@ import { recordProgress } from '../../relay/store/transaction/record-progress.ts
 import { registerBranches } from '../../relay/store/transaction/register-branches.ts'
 import { selectTransactionStates } from '../../relay/store/transaction/select-transaction-states.ts'
 import { submitPrepared } from '../../relay/store/transaction/submit-prepared.ts'
-import { submitRemembered } from '../../relay/store/transaction/submit-remembered.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { dispatcherSessions, insertTestRelay } from '../support/deliveries.ts'
 import { claimOf, insertTransaction, progressOf, storedTransaction, transaction } from '../support/transactions.ts'
@@ -130,43 +129,6 @@ describe('submitPrepared', () => {
     expect((await submitPrepared(pool, [submission(gid, 'other'), submission(randomUUID())])).size).toBe(0)
     expect((await submitPrepared(pool, [submission(gid), submission(gid)])).size).toBe(1)
     expect((await submitPrepared(pool, [submission(gid)])).size).toBe(0)
-  })
-})
-
-describe('submitRemembered', () => {
-  const prepared = async (set: string) => {
-    const one = transaction()
-    const [inserted] = await insertTransactions(pool, [one])
-    await pool.query(`update postcommit.global_transaction set ${set} where gid = $1`, [one.gid])
-    return { ...one, id: inserted?.id ?? '', claim: claimOf(relay) }
-  }
-
-  test('moves and claims, and says what has changed since', async () => {
-    const [first, second] = [await prepared('asked = 3'), await prepared('asked = 0')]
-    const moved = await submitRemembered(pool, [first, second])
-    expect([moved.get(first)?.asked, moved.get(second)?.asked]).toEqual([3, 0])
-    for (const { gid, claim } of [first, second]) {
-      const stored = await storedTransaction(pool, gid)
-      expect(stored).toMatchObject({ status: 'submitted', lease_token: claim.token })
-      expect(stored.due_ms).toBeGreaterThan(50_000)
-    }
-    expect((await submitRemembered(pool, [first])).size).toBe(0)
-  })
-
-  test.each([
-    ['decided', `status = 'failed', finished_at = now()`],
-    ['paused', `paused_reason = 'why', due_at = 'infinity'`],
-  ])('leaves one that is %s as it is', async (_, set) => {
-    const one = await prepared(set)
-    const before = await storedTransaction(pool, one.gid)
-    expect((await submitRemembered(pool, [one])).size).toBe(0)
-    expect(await storedTransaction(pool, one.gid)).toMatchObject({ status: before.status, lease_token: null })
-  })
-
-  test('moves nothing for a relay that has been buried', async () => {
-    const one = { ...(await prepared('asked = 0')), claim: claimOf('999999999') }
-    expect((await submitRemembered(pool, [one])).size).toBe(0)
-    expect(await storedTransaction(pool, one.gid)).toMatchObject({ status: 'prepared', lease_token: null })
   })
 })
 

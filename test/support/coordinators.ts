@@ -48,9 +48,13 @@ export async function testCoordinator(
     log,
     claimLeaseMs: 60_000,
     pollMs: { min: 2, max: 100 },
+    onHandedOver: () => undefined,
     ...options,
   })
-  const intake = new Intake(pool, { refusal: () => new Error('too many') })
+  const intake = new Intake(pool, {
+    refusal: () => new Error('too many'),
+    handOver: (message) => coordinator.handOver(message),
+  })
   const operations = new Operations({
     client: pool,
     intake,

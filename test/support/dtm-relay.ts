@@ -44,6 +44,7 @@ async function heldDtmRelay(url: string, options: DtmRelayOptions): Promise<DtmR
     log,
     claimLeaseMs: 60_000,
     pollMs: { min: 2, max: 50 },
+    onHandedOver: () => undefined,
     checks: new Map(),
     targets: NO_ADDRESSES,
     checkAfterMs: 10_000,

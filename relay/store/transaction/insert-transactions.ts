@@ -27,6 +27,10 @@ export interface NewTransaction extends TransactionKey {
   readonly askFromInMs?: number | undefined
   /** For a submitted one that this relay begins without further ado. */
   readonly claim?: TransactionClaim | undefined
+  /** Messages that go to the outbox when they are decided, as JSON; undefined: it has ops of its own. */
+  readonly content?: string | undefined
+  /** The ordering keys of `content`, each once. */
+  readonly keys?: readonly string[]
   readonly operations: readonly OperationContent[]
 }
 
@@ -64,7 +68,11 @@ export async function insertTransactions(
   const { rows } = await client.query<{ n: number; id: string; claimed: boolean }>({
     name: 'postcommit_insert_transactions',
     text: TEXT,
-    values: [...transactionValues(sorted), ...operationValues(sorted.map(({ operations }) => operations))],
+    values: [
+      ...transactionValues(sorted),
+      ...operationValues(sorted.map(({ operations }) => operations)),
+      ...keyValues(sorted),
+    ],
   })
   const inserted: (InsertedTransaction | undefined)[] = transactions.map(() => undefined)
   for (const { n, id, claimed } of rows) {
@@ -86,17 +94,17 @@ const TEXT = `with drawn as materialized (
 ), created as (
   insert into postcommit.global_transaction (id, tenant, gid, mode, status, dialect, protocol, digest,
     check_destination, check_target, options, custom_data, seq, op_count, deadline, due_at, lease_token, lease_owner,
-    run_by, key, ask_from)
+    run_by, key, ask_from, content)
   select drawn.ids[r.n], tenant, gid, mode, status, dialect, protocol, digest, check_destination, check_target, options,
     custom_data, seq, op_count, clock_timestamp() + deadline_in_ms * interval '1 millisecond',
     clock_timestamp() + case when claim.stands then lease_ms else due_in_ms end * interval '1 millisecond',
     case when claim.stands then lease_token end, case when claim.stands then lease_owner end, run_by, key,
-    clock_timestamp() + ask_from_in_ms * interval '1 millisecond'
+    clock_timestamp() + ask_from_in_ms * interval '1 millisecond', content
   from drawn cross join unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
     $8::text[], $9::text[], $10::text[], $11::text[], $12::int[], $13::int[], $14::float8[], $15::float8[],
-    $16::uuid[], $17::bigint[], $18::text[], $19::text[], $20::float8[], $21::float8[]) with ordinality
+    $16::uuid[], $17::bigint[], $18::text[], $19::text[], $20::float8[], $21::float8[], $34::text[]) with ordinality
     as r (tenant, gid, mode, status, dialect, protocol, digest, check_destination, check_target, options, custom_data, seq,
-    op_count, deadline_in_ms, due_in_ms, lease_token, lease_owner, run_by, key, lease_ms, ask_from_in_ms, n)
+    op_count, deadline_in_ms, due_in_ms, lease_token, lease_owner, run_by, key, lease_ms, ask_from_in_ms, content, n)
   cross join lateral (select (lease_owner in (select id from postcommit.relay)) is true) as claim (stands)
   on conflict (tenant, gid) do nothing
   returning id, lease_token
@@ -113,6 +121,10 @@ const TEXT = `with drawn as materialized (
     select lease_ms is not null and (drawn.ids[o.n] in (select id from created where lease_token is not null)) is true
   ) as op_call (begun)
   where (drawn.ids[o.n] in (select id from created)) is true
+), keyed as (
+  insert into postcommit.prepared_key (tenant, key, transaction_id)
+  select ($1::text[])[k.n], k.key, drawn.ids[k.n] from drawn cross join unnest($35::int[], $36::text[]) as k (n, key)
+  where (drawn.ids[k.n] in (select id from created)) is true
 )
 select n, drawn.ids[n]::text as id,
   (drawn.ids[n] in (select id from created where lease_token is not null)) is true as claimed
@@ -144,6 +156,11 @@ function transactionValues(transactions: readonly NewTransaction[]): unknown[] {
     of(({ claim }) => claim?.leaseMs),
     of(({ askFromInMs }) => askFromInMs),
   ]
+}
+
+function keyValues(transactions: readonly NewTransaction[]): unknown[] {
+  const all = transactions.flatMap(({ keys = [] }, index) => keys.map((key) => ({ n: index + 1, key })))
+  return [column(transactions, ({ content }) => content), column(all, ({ n }) => n), column(all, ({ key }) => key)]
 }
 
 /** The columns of the ops of several transactions, each with the place of its transaction, counted from 1. */

@@ -1,6 +1,7 @@
 import { type Expression, expressionBuilder, type Kysely, type SqlBool, sql } from 'kysely'
 import type { Mode, Status } from '../../engine/transaction/transaction.ts'
 import type { Tables } from '../tables.ts'
+import { UNSETTLED } from './hand-over.ts'
 import type { RunBy } from './transaction-row.ts'
 
 /** Which transactions; all that is given must fit. */
@@ -27,6 +28,8 @@ export interface ListedTransaction {
   readonly gid: string
   readonly mode: Mode
   readonly status: Status
+  /** Its messages are in the outbox, and not all of them are settled there. */
+  readonly isUnsettled: boolean
   readonly runBy: RunBy
   readonly rollbackReason: string | null
   readonly asked: number
@@ -65,6 +68,7 @@ export function listTransactions(
     .select(['t.rollback_reason as rollbackReason', 't.lease_owner as leaseOwner', 't.paused_reason as pausedReason'])
     .select(['t.created_at as createdAt', 't.updated_at as updatedAt', 't.finished_at as finishedAt'])
     .select([sql<string>`t.id::text`.as('id'), sql<Date | null>`nullif(t.due_at, 'infinity')`.as('dueAt')])
+    .select(sql<boolean>`${sql.raw(UNSETTLED)}`.as('isUnsettled'))
     .select([sql<boolean>`${sql.raw(IN_DOUBT)}`.as('inDoubt'), 'o.since as unreachableSince'])
     .select(sql<string | null>`${sql.raw(LAST_ERROR)}`.as('lastError'))
     .where(conditionOf(filter))

@@ -12,7 +12,7 @@ export const CLAIMED_COLUMNS = `t.id::text as id, t.tenant, t.gid, t.mode, t.sta
   t.check_destination as "checkDestination", t.check_target as "checkTarget", t.options, t.custom_data as "customData",
   t.ext_data as "extData", t.rollback_reason as "rollbackReason", t.seq, t.op_count as "opCount", t.asked,
   t.lease_token is not null as claimed,
-  t.backoff_ms as "backoffMs", extract(epoch from t.created_at)::float8 * 1000 as "createdAtMs",
+  t.content is not null as "isForOutbox", t.backoff_ms as "backoffMs", extract(epoch from t.created_at)::float8 * 1000 as "createdAtMs",
   extract(epoch from t.deadline)::float8 * 1000 as "deadlineMs",
   extract(epoch from clock_timestamp())::float8 * 1000 as "nowMs"`
 
@@ -74,6 +74,7 @@ function transactionOf(row: JoinedRow): TransactionColumns & { operations: Opera
     createdAtMs: row.createdAtMs,
     deadlineMs: row.deadlineMs,
     nowMs: row.nowMs,
+    isForOutbox: row.isForOutbox,
     operations: [],
   }
 }

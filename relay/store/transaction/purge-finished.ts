@@ -1,4 +1,5 @@
 import type { Queryable } from '../queryable.ts'
+import { UNSETTLED } from './hand-over.ts'
 
 const CHUNK = 2000
 
@@ -28,7 +29,14 @@ export async function purgeFinished(client: Queryable, retentionMs: number): Pro
 ), gone as (
   delete from postcommit.global_transaction t using seen
   where t.id = seen.id and seen.finished_at < statement_timestamp() - $2::float8 * interval '1 millisecond'
-  returning t.id
+    and not ${UNSETTLED}
+  returning t.id, t.tenant, t.content
+), keys as (
+  delete from postcommit.prepared_key p using (
+    select gone.id, gone.tenant, m.key from gone
+    cross join lateral json_to_recordset(gone.content::json) as m (key text) where m.key is not null
+  ) kept
+  where p.tenant = kept.tenant and p.key = kept.key and p.transaction_id = kept.id
 ), branches as (
   delete from postcommit.branch b using gone where b.transaction_id = gone.id
 ), story as (

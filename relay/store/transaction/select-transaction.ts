@@ -1,6 +1,8 @@
 import type { OpStatus, Recovery } from '../../engine/transaction/op.ts'
 import type { Queryable } from '../queryable.ts'
+import { UNSETTLED } from './hand-over.ts'
 import { IN_DOUBT, LAST_ERROR, type ListedTransaction } from './list-transactions.ts'
+import { selectOutboxBranches } from './select-outbox-branches.ts'
 import type { TransactionKey } from './transaction-row.ts'
 
 /** Everything about a transaction that its row holds. */
@@ -55,12 +57,12 @@ export async function selectTransaction(
   client: Queryable,
   { tenant, gid }: TransactionKey,
 ): Promise<TransactionStory | undefined> {
-  const { rows } = await client.query<Omit<TransactionStory, 'branches'>>({
+  const { rows } = await client.query<Omit<TransactionStory, 'branches'> & { readonly opCount: number }>({
     text: `select id, tenant, gid, mode, status, run_by as "runBy", protocol, dialect, digest, key,
   check_destination as "checkDestination", check_target as "checkTarget", options, custom_data as "customData",
   ext_data as "extData", result, rollback_reason as "rollbackReason", ${LAST_ERROR} as "lastError",
   ${IN_DOUBT} as "inDoubt", o.since as "unreachableSince",
-  backoff_ms as "backoffMs", deadline, seq, asked, lease_owner as "leaseOwner", paused_reason as "pausedReason",
+  op_count as "opCount", ${UNSETTLED} as "isUnsettled", backoff_ms as "backoffMs", deadline, seq, asked, lease_owner as "leaseOwner", paused_reason as "pausedReason",
   nullif(due_at, 'infinity') as "dueAt", created_at as "createdAt", updated_at as "updatedAt",
   finished_at as "finishedAt"
 from postcommit.global_transaction t
@@ -70,12 +72,14 @@ where tenant = $1 and gid = $2`,
   })
   const [transaction] = rows
   if (transaction === undefined) return undefined
+  const { opCount, ...story } = transaction
+  if (opCount === 0 && story.mode === 'msg') return { ...story, branches: await selectOutboxBranches(client, story.id) }
   const { rows: branches } = await client.query<BranchStory>({
     text: `select branch, op, status, target, payload, body, after, recovery, start_seq as "startSeq", end_seq as "endSeq", calls,
   attempts, last_status as "lastStatus", last_error as "lastError", duration_ms as "durationMs", result,
   created_at as "createdAt", updated_at as "updatedAt", finished_at as "finishedAt"
 from postcommit.branch where transaction_id = $1 order by place, branch, op`,
-    values: [transaction.id],
+    values: [story.id],
   })
-  return { ...transaction, branches }
+  return { ...story, branches }
 }

@@ -87,5 +87,7 @@ export interface ClaimedTransaction extends TransactionKey {
   readonly deadlineMs: number | null
   /** When this was read: what the other times are to be compared with. */
   readonly nowMs: number
+  /** Messages for the outbox: they are handed over to it, and there are no ops. */
+  readonly isForOutbox: boolean
   readonly operations: readonly OperationRow[]
 }
