@@ -1,7 +1,9 @@
 import {
+  BranchOp,
   ENVELOPE,
   isDestinationName,
   messageId,
+  OP_HEADER,
   PostcommitError,
   parsePath,
   parseSigningSecret,
@@ -120,6 +122,8 @@ function headersOf(delivery: Delivery, keys: readonly SigningKey[]): Record<stri
     [ENVELOPE.content]: typeof delivery.content === 'string' ? 'application/json' : 'application/octet-stream',
     [ENVELOPE.gid]: delivery.gid,
     [ENVELOPE.branch]: String(delivery.branch),
+    // A barrier takes it for what it is: the action of a branch that undoes nothing.
+    [OP_HEADER]: BranchOp.Action,
     ...(delivery.key !== undefined && { [ENVELOPE.key]: encodeURIComponent(delivery.key) }),
     'postcommit-attempt': String(delivery.attempt),
     [SIGNATURE_HEADERS.id]: id,

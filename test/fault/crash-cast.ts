@@ -181,7 +181,8 @@ async function count(
 
 async function unfinished({ pool }: TestDatabase): Promise<number> {
   const { rows } = await pool.query<{ n: number }>(
-    'select count(*)::int as n from postcommit.global_transaction where finished_at is null',
+    `select (select count(*) from postcommit.global_transaction where finished_at is null)::int
+      + (select count(*) from postcommit.delivery where state in ('pending', 'held', 'dead'))::int as n`,
   )
   return rows[0]?.n ?? -1
 }
