@@ -11,7 +11,7 @@ import { insertGid } from './store/insert-gid.ts'
 import { insertMessages } from './store/insert-messages.ts'
 import { notify } from './store/notify.ts'
 import { publishMessage } from './store/publish-message.ts'
-import { selectXid } from './store/select-xid.ts'
+import { assertTransaction, type TransactionIdentity } from './store/transaction-identity.ts'
 import { updateGidDigest } from './store/update-gid-digest.ts'
 import { coalesceWake } from './wake.ts'
 
@@ -35,7 +35,7 @@ export function outboxRoute({ run: outside, wake: how, wakeGapMs, resolveMs }: O
         claim: async (run) => !chosen || (await run(insertGid(gid, null)))[0] !== undefined,
         async write(run, messages, finish) {
           if (chosen) await inLiveTransaction(gid, run(updateGidDigest(gid, digestMessages(messages))))
-          const xid = await inLiveTransaction(gid, finish(writingOf(gid, messages)))
+          const xid = await finish(writingOf(gid, messages, run.identity))
           written = { xid, leavesTrace: chosen || messages.length > 0 }
         },
         resolve: async (cause) =>
@@ -51,7 +51,7 @@ export function outboxRoute({ run: outside, wake: how, wakeGapMs, resolveMs }: O
               throw new PostcommitError('POSTCOMMIT_GID_CONFLICT', { gid }, { gid })
             }
           }
-          await inLiveTransaction(gid, run(writingOf(gid, messages)))
+          await inLiveTransaction(gid, run(writingOf(gid, messages, run.identity)))
           return false
         },
       }
@@ -60,10 +60,15 @@ export function outboxRoute({ run: outside, wake: how, wakeGapMs, resolveMs }: O
 }
 
 /** Its row is the xid of the transaction, undefined if that has written nothing at all. */
-function writingOf(gid: Gid, messages: readonly CollectedMessage[]): Statement {
+function writingOf(
+  gid: Gid,
+  messages: readonly CollectedMessage[],
+  identity: TransactionIdentity | undefined,
+): Statement {
   const [only] = messages
-  if (only === undefined) return selectXid()
-  return only.kind === 'publish' && messages.length === 1 ? publishMessage(gid, only) : insertMessages(gid, messages)
+  if (only === undefined) return assertTransaction(identity)
+  const isPublish = only.kind === 'publish' && messages.length === 1
+  return isPublish ? publishMessage(gid, only, identity) : insertMessages(gid, messages, identity)
 }
 
 function openWake(wake: 'notify' | 'off' | (() => Promise<void>), run: Run, gapMs: number): () => void {

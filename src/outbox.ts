@@ -2,7 +2,6 @@ import type { CacheWaited, Committed, Duplicated } from './committed.ts'
 import { digestMessages } from './digest.ts'
 import { drawGid } from './gid.ts'
 import { applyCommitted, type CollectedInvalidation } from './invalidation.ts'
-import { nameAborted } from './live-transaction.ts'
 import { draftMessages, type MessageDraft, type MessageSchemas } from './message.ts'
 import { compileOptions, type OutboxOptions, parseBackQuery } from './options.ts'
 import { outboxRoute } from './outbox-route.ts'
@@ -142,7 +141,7 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
           done = { value }
           failpoint('sdk.before_commit')
         },
-        { isolationLevel, xidFirst: route.xidFirst },
+        { caller: 'commit', gid, isolationLevel, xidFirst: route.xidFirst },
       )
     } catch (error) {
       if (error instanceof Repetition) return error.answer(gid)
@@ -150,7 +149,7 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
       const stands = lost && (await attempt.resolve(error.cause))
       if (!stands) {
         attempt.rolledBack()
-        if (!(error instanceof CommitFailure)) throw done === undefined ? error : nameAborted(gid, error)
+        if (!(error instanceof CommitFailure)) throw error
         throw new PostcommitError('POSTCOMMIT_COMMIT_ROLLED_BACK', { gid }, { gid, cause: error.cause })
       }
     }

@@ -1,8 +1,6 @@
 import { PostcommitError } from '../protocol/errors.ts'
 import type { IsolationLevel } from '../store/database.ts'
-import { IN_FAILED_TRANSACTION, sqlState } from '../store/database-error.ts'
 import { type DatabaseLike, openDatabase, runInside, type TransactionOf } from '../store/open-database.ts'
-import { probeTransaction } from '../store/probe-transaction.ts'
 import type { BarrierRows } from './barrier-rows.ts'
 import { isInTransaction, isMysqlPool, type MysqlPoolLike, mysqlConnection, openMysqlPool } from './mysql/connection.ts'
 import { mysqlRows } from './mysql/rows.ts'
@@ -43,15 +41,10 @@ export function openBarrierDatabase<Db extends BarrierDatabase>(
   const database = openDatabase(db, caller)
   return {
     transaction: (work, { waitMs, isolationLevel }) =>
-      database.transaction(
-        async (tx, run) => {
-          const value = await work(tx as unknown as Tx, postgresRows(run, waitMs))
-          // Kysely hides that COMMIT of a failed transaction was answered ROLLBACK; a statement in it fails.
-          await probeTransaction(run).catch(rethrowAborted)
-          return value
-        },
-        { isolationLevel },
-      ),
+      database.transaction((tx, run) => work(tx as unknown as Tx, postgresRows(run, waitMs)), {
+        caller: 'barrier.call',
+        isolationLevel,
+      }),
   }
 }
 
@@ -64,9 +57,4 @@ export async function rowsInside(tx: object, waitMs: number): Promise<BarrierRow
   if (connection === undefined) return postgresRows(await runInside(tx), waitMs)
   if (!(await isInTransaction(connection))) throw new PostcommitError('POSTCOMMIT_NOT_IN_TRANSACTION')
   return mysqlRows(connection, waitMs)
-}
-
-function rethrowAborted(cause: unknown): never {
-  if (sqlState(cause) === IN_FAILED_TRANSACTION) throw new PostcommitError('POSTCOMMIT_TX_ABORTED', {}, { cause })
-  throw cause
 }

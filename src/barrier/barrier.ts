@@ -30,8 +30,8 @@ export interface Barrier extends BranchCall {
    * DDL: it commits what came before it.
    *
    * @throws `POSTCOMMIT_BRANCH_IN_PROGRESS` (answer 425), `POSTCOMMIT_BRANCH_COMMIT_UNKNOWN`,
-   * `POSTCOMMIT_COMMIT_ROLLED_BACK`, `POSTCOMMIT_TX_ABORTED`, `POSTCOMMIT_INVALID_OPTIONS`; what `work` throws is
-   * rethrown as it is, after a rollback.
+   * `POSTCOMMIT_COMMIT_ROLLED_BACK`, `POSTCOMMIT_TX_ABORTED`, `POSTCOMMIT_TX_CONTROL`, `POSTCOMMIT_TX_ENDED`,
+   * `POSTCOMMIT_SCHEMA_MISSING`, `POSTCOMMIT_INVALID_OPTIONS`; what `work` throws is rethrown as it is, after a rollback.
    * @example
    * ```ts
    * const barrier = barrierFrom(request)

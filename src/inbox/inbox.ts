@@ -3,9 +3,7 @@ import { PostcommitError } from '../protocol/errors.ts'
 import { failpoint } from '../protocol/failpoint.ts'
 import { messageId, parseGid } from '../protocol/gid.ts'
 import { CommitFailure, type Rows, type Run } from '../store/database.ts'
-import { IN_FAILED_TRANSACTION, sqlState } from '../store/database-error.ts'
 import { type DatabaseLike, openDatabase, type TransactionOf } from '../store/open-database.ts'
-import { probeTransaction } from '../store/probe-transaction.ts'
 import { deleteReceipts } from './delete-receipts.ts'
 import { insertReceipt, type Receipt } from './insert-receipt.ts'
 import { selectReceiptDigest } from './select-receipt-digest.ts'
@@ -48,8 +46,10 @@ export interface Inbox<Tx> {
    *
    * Only what `work` does through `tx` is part of it; a mail sent from inside is sent again when it is run again.
    *
+   * `work` cannot end the transaction (COMMIT, ROLLBACK, a nested BEGIN); savepoints are its own.
+   *
    * @throws `POSTCOMMIT_INBOX_ID_REUSED`, `POSTCOMMIT_INBOX_COMMIT_UNKNOWN`, `POSTCOMMIT_TX_ABORTED`,
-   * `POSTCOMMIT_INVALID_GID`.
+   * `POSTCOMMIT_TX_CONTROL`, `POSTCOMMIT_TX_ENDED`, `POSTCOMMIT_SCHEMA_MISSING`, `POSTCOMMIT_INVALID_GID`.
    * @example
    * ```ts
    * const { duplicate } = await inbox.once(delivery, async (tx) => {
@@ -97,12 +97,11 @@ export function createInbox<Db extends DatabaseLike>(options: InboxOptions<Db>):
           async (tx, run, opened): Promise<InboxResult<T>> => {
             if (!(await isFirst(run, receipt, opened))) return { duplicate: true }
             const value = await work(tx)
-            if (!database.noticesRollback) await probeTransaction(run).catch(rethrowAborted)
             failpoint('consumer.before_commit')
             return { duplicate: false, value }
           },
           // One round trip less: BEGIN, receipt, work and COMMIT of a handler with one statement are three.
-          { opening: insertReceipt(receipt) },
+          { caller: 'inbox.once', gid: receipt.gid, opening: insertReceipt(receipt) },
         )
         .catch((error: unknown) => rethrowCommitFailure(receipt, error))
       if (!result.duplicate) failpoint('consumer.after_commit')
@@ -137,11 +136,6 @@ async function isFirst(run: Run, { gid, branch, consumer, digest }: Receipt, ins
   const [before] = await run(selectReceiptDigest(gid, branch, consumer))
   if (before?.['digest'] === digest) return false
   throw new PostcommitError('POSTCOMMIT_INBOX_ID_REUSED', { id: messageId(gid, branch), consumer }, { gid })
-}
-
-function rethrowAborted(cause: unknown): never {
-  if (sqlState(cause) === IN_FAILED_TRANSACTION) throw new PostcommitError('POSTCOMMIT_TX_ABORTED', {}, { cause })
-  throw cause
 }
 
 function rethrowCommitFailure({ gid, branch }: Receipt, error: unknown): never {

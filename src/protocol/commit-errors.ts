@@ -10,6 +10,22 @@ export const COMMIT_ERRORS = {
     action: 'Do not swallow database errors inside the work function. Everything was rolled back.',
     retryable: false,
   },
+  POSTCOMMIT_TX_CONTROL: {
+    message: 'the work ran {statement} inside the transaction that {function} opened and will commit',
+    action:
+      'Use a savepoint for what may fail by itself: savepoint a … rollback to savepoint a. Nothing was committed.',
+    retryable: false,
+  },
+  POSTCOMMIT_TX_ENDED: {
+    message: 'the work ended the transaction that {function} had opened for it: {reason}',
+    action: 'Let {function} commit; use a savepoint for what may fail by itself. Nothing was sent or noted.',
+    retryable: false,
+  },
+  POSTCOMMIT_SCHEMA_MISSING: {
+    message: 'the database has no schema postcommit of this release: {reason}',
+    action: 'Run: postcommit migrate',
+    retryable: false,
+  },
   POSTCOMMIT_COMMIT_ROLLED_BACK: {
     message: 'COMMIT of {gid} did not commit: the database answered that the transaction was rolled back',
     action: 'Nothing was written and nothing will be sent. Run the work again if it should happen.',

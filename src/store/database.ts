@@ -1,3 +1,5 @@
+import type { TransactionIdentity } from './transaction-identity.ts'
+
 /** One SQL statement with its parameters. */
 export interface Statement<Value = unknown> {
   readonly text: string
@@ -10,8 +12,8 @@ export type Rows = readonly Readonly<Record<string, unknown>>[]
 /** Runs one statement and resolves to its rows. */
 export interface Run {
   (statement: Statement): Promise<Rows>
-  /** Whether the client knows, without asking, that its transaction is open and has not failed. */
-  readonly isLive?: () => boolean
+  /** Which transaction the statements are in; undefined: one that the caller opened, or none. */
+  readonly identity?: TransactionIdentity
 }
 
 /** The isolation levels a transaction can be opened with. */
@@ -19,6 +21,10 @@ export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializabl
 
 /** How a transaction is opened. */
 export interface TransactionOptions {
+  /** Whose transaction it is, for errors: the name of the function that the user has called. */
+  readonly caller: string
+  /** The global transaction it is about. */
+  readonly gid?: string | undefined
   readonly isolationLevel?: IsolationLevel | undefined
   /** The first statement; it goes with BEGIN in one message where the client can do that. Its values are text. */
   readonly opening?: Statement<string> | undefined
@@ -34,25 +40,28 @@ export interface TransactionOptions {
  * if the transaction has none. Where the xid is known before, the statement waits for COMMIT and goes with it in one
  * message: whatever becomes of the connection, the commit log can be asked about that xid. What the statement fails
  * with is then what COMMIT is rejected with.
+ *
+ * The statement has to refuse any other transaction than `run.identity`. A transaction that ends without one is closed
+ * with {@link assertTransaction}.
  */
 export type Finish = (statement: Statement) => Promise<string | undefined>
 
 /** What the outbox and the inbox need of a database, whichever client reaches it. */
 export interface Database<Tx> {
   /**
-   * Runs `work` in a transaction of its own and commits it. Rejects with what `work` threw after rolling back, or
-   * with a {@link CommitFailure} if `work` succeeded and COMMIT did not. `opened` are the rows of the opening
-   * statement, none if there is no such statement.
+   * Runs `work` in a transaction of its own and commits it: that one, or none. Rejects with what `work` threw after
+   * rolling back, or with a {@link CommitFailure} if `work` succeeded and COMMIT did not. `opened` are the rows of the
+   * opening statement, none if there is no such statement.
+   *
+   * Statements of `tx` that would end the transaction are refused before they are sent. One that gets past that (in a
+   * text of several, or through another object) is found out by the last statement, whose server refuses it.
+   *
+   * @throws `POSTCOMMIT_TX_CONTROL`, `POSTCOMMIT_TX_ENDED`, `POSTCOMMIT_TX_ABORTED`, `POSTCOMMIT_SCHEMA_MISSING`.
    */
   transaction<T>(
     work: (tx: Tx, run: Run, opened: Rows, finish: Finish) => Promise<T>,
-    options?: TransactionOptions,
+    options: TransactionOptions,
   ): Promise<T>
-  /**
-   * Whether a COMMIT that is answered ROLLBACK (an earlier statement failed and its error was swallowed) is noticed.
-   * Where it is not, the last statement must be one that fails in such a transaction.
-   */
-  readonly noticesRollback: boolean
   /** Runs one statement outside any transaction, on a connection of its own. */
   readonly run: Run
 }

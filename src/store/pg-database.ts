@@ -1,6 +1,10 @@
 import { PostcommitError } from '../protocol/errors.ts'
 import type { Database, Run } from './database.ts'
+import { holdClient } from './hold-client.ts'
 import { isUnopened, openTransaction, type PgClient, runOn } from './pg-transaction.ts'
+import { nameSchemaMissing } from './schema-missing.ts'
+import { selectTransactionFate } from './select-transaction-fate.ts'
+import { EndedByWork } from './transaction-end.ts'
 
 /** What is used of a `pg.Pool`. */
 export interface PoolLike {
@@ -9,6 +13,7 @@ export interface PoolLike {
 }
 
 interface Client extends PgClient {
+  query(...args: never[]): Promise<never>
   release(destroy?: boolean): void
   on(event: 'error', listener: () => void): unknown
   off(event: 'error', listener: () => void): unknown
@@ -16,12 +21,18 @@ interface Client extends PgClient {
 
 /** A pg Pool as a {@link Database}. */
 export function openPool(pool: PoolLike): Database<Client> {
+  const run: Run = async ({ text, values }) => {
+    const result = await (pool as unknown as PgClient).query(text, values).catch((cause: unknown) => {
+      throw nameSchemaMissing(cause)
+    })
+    return result.rows
+  }
   return {
-    run: async ({ text, values }) => (await (pool as unknown as Client).query(text, values)).rows,
-    noticesRollback: true,
-    async transaction(work, options = {}) {
+    run,
+    async transaction(work, options) {
       const client = await checkOut(pool)
-      const transaction = openTransaction(client, options)
+      const held = holdClient(client, options.caller)
+      const transaction = openTransaction(held.own, client, options)
       let broken = true
       try {
         const opened = await transaction.begin()
@@ -31,8 +42,10 @@ export function openPool(pool: PoolLike): Database<Client> {
         return value
       } catch (error) {
         broken = await transaction.rollBack(error)
+        if (error instanceof EndedByWork) throw error.named(await selectTransactionFate(run, transaction.xid()))
         throw error
       } finally {
+        held.letGo()
         client.off('error', ignore)
         client.release(broken)
       }
@@ -57,7 +70,7 @@ function checkOut(pool: PoolLike): Promise<Client> {
 
 /** Statements in the transaction that is open on `client`. */
 export async function runOnClient(client: object): Promise<Run> {
-  const { query, getTransactionStatus } = client as Client
+  const { query, getTransactionStatus } = client as PgClient
   if (typeof getTransactionStatus === 'function') {
     const status = getTransactionStatus.call(client)
     // BEGIN may be waiting for the first statement, which is the one that is about to come.
@@ -72,7 +85,7 @@ export async function runOnClient(client: object): Promise<Run> {
     })
     await query.call(client, 'release savepoint postcommit_add')
   }
-  return runOn(client as Client)
+  return runOn(client as PgClient)
 }
 
 function ignore(): void {

@@ -9,7 +9,16 @@ import {
 } from './database.ts'
 import { isDatabaseVerdict } from './database-error.ts'
 import { inlineValues } from './inline-values.ts'
+import { nameSchemaMissing } from './schema-missing.ts'
 import { type AheadValue, type Connection, sendAhead } from './send-ahead.ts'
+import { nameEnd } from './transaction-end.ts'
+import {
+  assertTransaction,
+  drawIdentity,
+  drawXidWithIdentity,
+  setIdentity,
+  type TransactionIdentity,
+} from './transaction-identity.ts'
 
 interface Result {
   readonly rows: Rows
@@ -35,6 +44,8 @@ export interface PgTransaction {
   /** Resolves to the rows of the opening statement. */
   begin(): Promise<Rows>
   commit(): Promise<void>
+  /** The xid, as far as it was drawn with BEGIN. */
+  xid(): string | undefined
   /** Ends the transaction; resolves to whether the connection is of no further use. */
   rollBack(error: unknown): Promise<boolean>
 }
@@ -44,7 +55,6 @@ const COMMIT = 'commit'
 // Statements that take a snapshot themselves. Of others (SET TRANSACTION, LOCK) some must come before the first one,
 // and drawing an xid takes one.
 const TAKES_SNAPSHOT = /^\s*(?:select|insert|update|delete|with|merge|values)\b/i
-const DRAW_XID: Statement<never> = { text: 'select pg_current_xact_id()', values: [] }
 
 /** Clients whose BEGIN waits for the first statement. */
 const unopened = new WeakSet<object>()
@@ -59,27 +69,32 @@ export function isUnopened(client: object): boolean {
  * over a client that lets itself be used so: a transaction of three statements and a message is four round trips and
  * not six, and keeps 0.74 of the rate it has without the message instead of 0.66 where the processors are the limit.
  *
- * The last statement goes with COMMIT only if the xid is known by then, drawn together with BEGIN: a connection that
+ * A statement that writes goes with COMMIT only if the xid is known by then, drawn together with BEGIN: a connection that
  * dies with both under way would otherwise take along what tells whether the transaction committed.
  */
-export function openTransaction(client: PgClient, options: TransactionOptions): PgTransaction {
-  const run = runOn(client)
+export function openTransaction(client: PgClient, key: object, options: TransactionOptions): PgTransaction {
+  const identity = drawIdentity()
+  const run = Object.assign(runOn(client), { identity })
   const connection = options.opening === undefined ? idleConnection(client) : undefined
   let takeBackBegin: () => boolean = () => false
   let xid: string | undefined
-  let last: Statement<AheadValue> | undefined
+  let last: Statement<AheadValue> | undefined = assertTransaction(identity)
+  const named = (cause: unknown): never => {
+    throw nameEnd(cause, options)
+  }
 
   return {
     run,
     async begin() {
-      if (connection === undefined) return await begin(client, options)
-      unopened.add(client)
+      if (connection === undefined) return await begin(client, options, identity)
+      unopened.add(key)
       takeBackBegin = sendAhead(connection, {
         inFrontOf: () => true,
         statements(text) {
-          unopened.delete(client)
-          const first = { text: beginText(options), values: [] }
-          return options.xidFirst === true && TAKES_SNAPSHOT.test(text ?? '') ? [first, DRAW_XID] : [first]
+          unopened.delete(key)
+          const isXidFirst = options.xidFirst === true && TAKES_SNAPSHOT.test(text ?? '')
+          const second = isXidFirst ? drawXidWithIdentity(identity) : { text: setIdentity(identity), values: [] }
+          return [{ text: beginText(options), values: [] }, second]
         },
         onValue: (value) => {
           xid = value
@@ -90,16 +105,21 @@ export function openTransaction(client: PgClient, options: TransactionOptions): 
       return []
     },
     async finish(statement) {
-      if (xid === undefined || !canGoAhead(statement)) return await finishWith(run)(statement)
+      if (xid === undefined || !canGoAhead(statement)) {
+        last = undefined
+        return await finishWith(run)(statement).catch(named)
+      }
       last = statement
       return xid
     },
+    xid: () => xid,
     commit: async () => {
-      if (connection !== undefined && last !== undefined) await commitWith(client, connection, last)
-      else await commit(client, COMMIT, (cause) => !isDatabaseVerdict(cause))
+      if (connection !== undefined && last !== undefined) return await commitWith(client, connection, last).catch(named)
+      if (last !== undefined) await run(last).catch(named)
+      await commit(client, COMMIT, (cause) => !isDatabaseVerdict(cause))
     },
     async rollBack(error) {
-      unopened.delete(client)
+      unopened.delete(key)
       if (takeBackBegin()) return false
       if (error instanceof CommitFailure) return !error.rolledBack
       return await client.query('rollback').then(
@@ -110,12 +130,14 @@ export function openTransaction(client: PgClient, options: TransactionOptions): 
   }
 }
 
-/** Statements on a client. What the server says of the transaction comes with the end of every answer. */
+/** Statements on a client. */
 export function runOn(client: PgClient): Run {
-  const run = async ({ text, values }: Statement): Promise<Rows> => (await client.query(text, values)).rows
-  // An error is known before the rest of its answer has come, and until then the status is the one before it.
-  const isLive = (): boolean => client.readyForQuery === true && client.getTransactionStatus?.() === 'T'
-  return Object.assign(run, { isLive })
+  return async ({ text, values }: Statement): Promise<Rows> => {
+    const { rows } = await client.query(text, values).catch((cause: unknown) => {
+      throw nameSchemaMissing(cause)
+    })
+    return rows
+  }
 }
 
 /**
@@ -169,15 +191,18 @@ async function commit(
  * part of the transaction that the first has opened. That protocol takes no parameters, so the values stand in the
  * text. With COMMIT's answer instead of a probe, the inbox went from 0.53 of a bare transaction to 0.69–0.79.
  */
-async function begin(client: PgClient, options: TransactionOptions): Promise<Rows> {
+async function begin(client: PgClient, options: TransactionOptions, identity: TransactionIdentity): Promise<Rows> {
   const { opening } = options
-  const text = beginText(options)
+  const text = `${beginText(options)}; ${setIdentity(identity)}`
   if (opening === undefined) {
     await client.query(text)
     return []
   }
   // Typed for one statement; for several, pg gives the result of each.
-  const results: Result | readonly Result[] = await client.query(`${text}; ${inlineValues(opening)}`)
+  const sent = client.query(`${text}; ${inlineValues(opening)}`)
+  const results: Result | readonly Result[] = await sent.catch((cause: unknown) => {
+    throw nameSchemaMissing(cause)
+  })
   const last = Array.isArray(results) ? (results as readonly Result[]).at(-1) : (results as Result)
   return last?.rows ?? []
 }

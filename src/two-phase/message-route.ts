@@ -10,9 +10,9 @@ import type { Target } from '../protocol/target.ts'
 import { Verdict } from '../protocol/verdict.ts'
 import { isSameAsBefore } from '../repetition.ts'
 import type { CollectedMessage } from '../store/collected-message.ts'
-import type { Run } from '../store/database.ts'
-import { probeTransaction } from '../store/probe-transaction.ts'
+import type { Finish, Run } from '../store/database.ts'
 import { selectBarrierRow } from '../store/select-barrier-row.ts'
+import { assertTransaction } from '../store/transaction-identity.ts'
 import { updateGidDigest } from '../store/update-gid-digest.ts'
 import { defineMessages } from './define-messages.ts'
 import { insertPreparedMessage } from './insert-prepared-message.ts'
@@ -74,10 +74,11 @@ export function messageRoute(options: MessageRouteOptions): CommitRoute {
         if (typeof row?.['xid'] === 'string') xid = row['xid']
         return row !== undefined || (await refuseGivenUp(run, gid))
       }
-      const write = async (run: Run, messages: readonly CollectedMessage[]): Promise<void> => {
+      const write = async (run: Run, messages: readonly CollectedMessage[], finish?: Finish): Promise<void> => {
+        const closing = assertTransaction(run.identity)
         const last = inLiveTransaction<unknown>(
           gid,
-          chosen ? run(updateGidDigest(gid, digestMessages(messages))) : probeTransaction(run),
+          chosen ? run(updateGidDigest(gid, digestMessages(messages))) : (finish ?? run)(closing),
         )
         announced = messages.length > 0
         const both = [last, ...(announced ? [announce(gid, xid, messages)] : [])]

@@ -12,6 +12,20 @@ interface Tables {
 /** `query` without its overloads. */
 type Query = (this: pg.PoolClient, ...args: unknown[]) => Promise<pg.QueryResult>
 
+/** Has `look` called right before each COMMIT that a client of the pool sends, with a way to send something else. */
+function beforeCommit(
+  pool: pg.Pool,
+  look: (query: (text: string) => Promise<pg.QueryResult>) => Promise<unknown>,
+): void {
+  pool.on('connect', (client) => {
+    const query = client.query as unknown as Query
+    client.query = (async (...args: unknown[]) => {
+      if (args[0] === 'commit') await look((text) => query.call(client, text))
+      return await query.apply(client, args)
+    }) as unknown as typeof client.query
+  })
+}
+
 interface LogRow {
   id: string
   xid: string
@@ -172,19 +186,12 @@ describe.each(clients)('commit over $client', ({ open }) => {
       const pool = new pg.Pool({ connectionString: db.url, max: 1 })
       const outbox = createOutbox({ db: pool, wake: 'off' })
       let during: string | undefined
+      beforeCommit(pool, async (query) => {
+        during = (await query('show synchronous_commit')).rows[0].synchronous_commit
+      })
       await outbox.commit(async (tx, message) => {
         expect((await tx.query('show synchronous_commit')).rows).toEqual([{ synchronous_commit: 'off' }])
         message.publish('a.b', {})
-        const query = tx.query as unknown as Query
-        // The last statement is COMMIT; look at the setting right before it.
-        tx.query = (async (...args: [string, unknown[]?]) => {
-          if (args[0] === 'commit') {
-            const { rows } = await query.call(tx, 'show synchronous_commit')
-            during = rows[0].synchronous_commit
-            tx.query = query as unknown as typeof tx.query
-          }
-          return await query.apply(tx, args)
-        }) as unknown as typeof tx.query
       })
       expect(during).toBe('on')
       await pool.end()
@@ -254,21 +261,13 @@ describe('commit', () => {
   })
 
   test('COMMIT answered ROLLBACK is not taken for a commit', async () => {
-    const outbox = createOutbox({ db: db.pool, wake: 'off' })
-    const work = outbox.commit(async (tx, message) => {
-      message.publish('a.b', 1)
-      const query = tx.query as unknown as Query
-      tx.query = (async (...args: [string, unknown[]?]) => {
-        if (args[0] === 'commit') {
-          tx.query = query as unknown as typeof tx.query
-          // A query that somebody forgot to await fails between the last statement and COMMIT.
-          await query.call(tx, 'select 1 / 0').catch(() => undefined)
-        }
-        return await query.apply(tx, args)
-      }) as unknown as typeof tx.query
-    })
+    const pool = new pg.Pool({ connectionString: db.url, max: 1 })
+    // A query that was not awaited fails between the last statement and COMMIT.
+    beforeCommit(pool, (query) => query('select 1 / 0').catch(() => undefined))
+    const work = createOutbox({ db: pool, wake: 'off' }).commit(async (_tx, message) => void message.publish('a.b', 1))
     expect(await code(work)).toBe('POSTCOMMIT_COMMIT_ROLLED_BACK')
     expect(await log()).toEqual([])
+    await pool.end()
   })
 
   test('if nobody can be asked what became of COMMIT, that is what is thrown, and it can be asked later', async () => {

@@ -19,7 +19,7 @@ const WRITE = `gone as (
     updated_at = clock_timestamp(), finished_at = clock_timestamp()
   from ready where t.id = ready.id
 ), written as (
-  select postcommit.write_messages(array_agg(m.gid), array_agg(m.branch), array_agg(m.destination), array_agg(m.target),
+  select postcommit.write_messages(null, array_agg(m.gid), array_agg(m.branch), array_agg(m.destination), array_agg(m.target),
     array_agg(m.key), array_agg(m.headers), array_agg(m.payload), array_agg(decode(m.body, 'base64')),
     array_agg(m."delayMs"), array_fill(null::timestamptz, array[count(*)::int])) as xid
   from (

@@ -52,6 +52,7 @@ export function openMysqlPool(pool: MysqlPoolLike, caller: string): MysqlDatabas
         // For the next transaction alone.
         if (isolationLevel !== undefined) await connection.query(`set transaction isolation level ${isolationLevel}`)
         await connection.beginTransaction()
+        await connection.query(`savepoint ${BEGUN}`)
         const value = await work(connection)
         await commit(connection)
         broken = false
@@ -68,12 +69,19 @@ export function openMysqlPool(pool: MysqlPoolLike, caller: string): MysqlDatabas
   }
 }
 
+/** Set when the transaction begins, and gone when it has ended, whatever came after it: what tells it from the next. */
+const BEGUN = 'postcommit_begun'
+const NO_SUCH_SAVEPOINT = 1305
+
 /**
- * A deadlock rolls the whole transaction back, DDL commits it, and in both cases the connection goes on outside of one:
- * what followed stands by itself, without the rows that guard it. COMMIT would not say so.
+ * A deadlock rolls the whole transaction back, DDL commits it, and so does a statement of the work; the connection goes on
+ * outside of one, or without autocommit in the next. What followed stands by itself, without the rows that guard it, and
+ * COMMIT would not say so. A status would be that of the next transaction as well; the savepoint is not there.
  */
 async function commit(connection: MysqlConnection): Promise<void> {
-  if (!(await isInTransaction(connection))) throw new PostcommitError('POSTCOMMIT_TX_ABORTED')
+  await connection.query(`release savepoint ${BEGUN}`).catch((cause: unknown) => {
+    throw errorNumber(cause) === NO_SUCH_SAVEPOINT ? new PostcommitError('POSTCOMMIT_TX_ABORTED', {}, { cause }) : cause
+  })
   await connection.commit().catch((cause: unknown) => {
     throw errorNumber(cause) === undefined ? new CommitFailure(false, cause) : cause
   })

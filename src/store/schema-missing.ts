@@ -1,0 +1,12 @@
+import { PostcommitError } from '../protocol/errors.ts'
+import { sqlState } from './database-error.ts'
+
+// Undefined table, function, column and schema: of a statement of ours it means a schema that is missing or older.
+const UNDEFINED = new Set(['42P01', '42883', '42703', '3F000'])
+
+/** The error of a statement of ours with what to do about it, if the schema is missing or of an older release. */
+export function nameSchemaMissing(cause: unknown): unknown {
+  if (!UNDEFINED.has(sqlState(cause) ?? '')) return cause
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new PostcommitError('POSTCOMMIT_SCHEMA_MISSING', { reason }, { cause })
+}
