@@ -4,12 +4,13 @@ import { NATS_DESTINATION } from 'postcommit/protocol'
 import type { Broker } from './broker/broker.ts'
 import type { Gates } from './destinations/gates.ts'
 import { startDispatcher } from './dispatcher/dispatcher.ts'
-import { startHousekeeping } from './housekeeping/housekeeping.ts'
+import { type Housekeeping, startHousekeeping } from './housekeeping/housekeeping.ts'
 import { Attendance } from './membership/attendance.ts'
-import { join } from './membership/membership.ts'
-import { refreshBacklog } from './observe/backlog.ts'
+import { History } from './membership/history.ts'
+import { join, type MembershipOptions } from './membership/membership.ts'
+import { refreshBacklog, refreshDoubt } from './observe/backlog.ts'
 import type { Metrics } from './observe/metrics.ts'
-import { OwnedShards } from './publisher/owned-shards.ts'
+import { OwnedShards, type OwnedShardsOptions } from './publisher/owned-shards.ts'
 import type { ConfiguredOutbox } from './redis-outbox/configured-outboxes.ts'
 import { type RedisOutboxHealth, serveRedisOutbox } from './redis-outbox/serve-redis-outbox.ts'
 import { RelayNotice } from './relay-notice.ts'
@@ -47,8 +48,10 @@ export interface SourceHealth {
   readonly relay: string | undefined
   /** Milliseconds since the last successful read; undefined before the first. */
   readonly readAgeMs: number | undefined
-  /** Why it does not take part at the moment. */
+  /** Why it does not take part at the moment, or does not publish. */
   readonly problem: string | undefined
+  /** Why committed transactions may be missing in it, at the last look, until an operator acknowledges it. */
+  readonly doubt: string | undefined
   readonly shards: readonly number[]
   /** How many global transactions it has in hand; undefined: they are not in this database. */
   readonly transactions?: number | undefined
@@ -81,30 +84,26 @@ export function serveSource(options: SourceOptions): Source {
   const pool = openPool(options)
   let readAt: number | undefined
   let shards: OwnedShards | undefined
+  let doubt: string | undefined
   const onReadOk = (): void => {
     readAt = performance.now()
   }
-  const relayId = (): string | undefined => attendance.member?.id
+  const history = new History(options)
+  const relayId = () => attendance.member?.id
+  const wake = (calls: boolean): void => {
+    for (const loop of [shards, transactions, calls ? dispatcher : undefined]) loop?.wake()
+  }
+  const balance: MembershipOptions['onShards'] = (table, relays) => {
+    onReadOk()
+    shards?.balance(table, relays)
+  }
+  const taking = { history, onShards: balance, onNotify: () => wake(callsServices(options)) }
   const attendance = new Attendance({
     ...options,
-    join: () =>
-      join({
-        ...options,
-        identity: { ...options, destinations: [...options.gates.named.keys()] },
-        onNotify() {
-          shards?.wake()
-          transactions?.wake()
-          if (callsServices(options)) dispatcher.wake()
-        },
-        onShards(table, relays) {
-          onReadOk()
-          shards?.balance(table, relays)
-        },
-      }),
+    join: () => join({ ...options, ...taking, identity: identityOf(options) }),
     onJoined({ id: relay }) {
-      shards = openShards(options, { relay, pool, onRead: onReadOk })
-      dispatcher.wake()
-      transactions?.wake()
+      shards = openShards(options, { relay, pool, onRead: onReadOk, onHandedOn: history.handedOn })
+      wake(true)
     },
     async onLost() {
       metrics.leaseLost.inc({ source })
@@ -113,16 +112,13 @@ export function serveSource(options: SourceOptions): Source {
     },
   })
 
-  const handedOver = new RelayNotice(pool)
-  const onHandedOver = (): void => {
-    shards?.wake()
-    dispatcher.wake()
-    handedOver.give()
+  const send = (): void => {
+    for (const loop of [shards, dispatcher]) loop?.wake()
   }
   const dispatcher = startDispatcher({ ...options, pool, relayId, onReadOk })
   const housekeeping = startHousekeeping({ ...options, pool, relayId })
   const transactionPool = options.transactions && openPool(options)
-  const transactions = transactionPool && openTransactions(options, { pool: transactionPool, relayId, onHandedOver })
+  const transactions = transactionPool && openTransactions(options, { pool: transactionPool, relayId, send })
   const redisOutboxes = openRedisOutboxes(options, relayId)
 
   return {
@@ -132,25 +128,42 @@ export function serveSource(options: SourceOptions): Source {
       source,
       relay: relayId(),
       readAgeMs: readAt === undefined ? undefined : performance.now() - readAt,
-      problem: attendance.problem,
+      problem: attendance.problem ?? shards?.refusal,
+      doubt,
       shards: shards?.numbers ?? [],
       ...(transactions && { transactions: transactions.held }),
       ...(redisOutboxes.length > 0 && { redisOutboxes: redisOutboxes.map((outbox) => outbox.health()) }),
     }),
     async refreshMetrics() {
       if (readAt !== undefined) metrics.readAge.set({ source }, (performance.now() - readAt) / 1000)
-      await refreshBacklog(pool, source, metrics)
+      doubt = await refreshGauges(pool, source, metrics)
       await transactions?.refreshMetrics()
       for (const outbox of redisOutboxes) outbox.refreshMetrics()
     },
     async stop(drainMs) {
       const loops = [...redisOutboxes, dispatcher, transactions].map((loop) => loop?.stop({ drainMs }))
       await Promise.all([shards?.close(drainMs), ...loops])
-      await housekeeping.stop()
-      await attendance.leave()
-      await Promise.all([pool.end(), transactionPool?.end()])
+      await leaveInOrder(housekeeping, attendance, [pool, transactionPool])
     },
   }
+}
+
+/** Resolves to why committed transactions may be missing. */
+async function refreshGauges(pool: pg.Pool, source: string, metrics: Metrics): Promise<string | undefined> {
+  const doubt = await refreshDoubt(pool, source, metrics)
+  await refreshBacklog(pool, source, metrics)
+  return doubt
+}
+
+/** Housekeeping is done in the name of the member, and everything over the connections. */
+async function leaveInOrder(
+  housekeeping: Housekeeping,
+  attendance: Attendance,
+  pools: readonly (pg.Pool | undefined)[],
+): Promise<void> {
+  await housekeeping.stop()
+  await attendance.leave()
+  await Promise.all(pools.map(async (pool) => await pool?.end()))
 }
 
 /**
@@ -161,14 +174,27 @@ function callsServices({ gates }: SourceOptions): boolean {
   return [...gates.named.keys()].some((name) => name !== NATS_DESTINATION)
 }
 
-function openTransactions(
-  options: SourceOptions,
-  parts: { pool: pg.Pool; relayId: () => string | undefined; onHandedOver: () => void },
-) {
-  return options.transactions?.serve({ ...options, ...options.transactions, ...parts })
+function identityOf(options: SourceOptions) {
+  return { ...options, destinations: [...options.gates.named.keys()] }
 }
 
-function openShards(options: SourceOptions, parts: { relay: string; pool: pg.Pool; onRead: () => void }): OwnedShards {
+/** Messages that are handed over are sent by this relay at once, and by the others as far as they have the shards. */
+function openTransactions(
+  options: SourceOptions,
+  { send, ...parts }: { pool: pg.Pool; relayId: () => string | undefined; send: () => void },
+) {
+  const notice = new RelayNotice(parts.pool)
+  const onHandedOver = (): void => {
+    send()
+    notice.give()
+  }
+  return options.transactions?.serve({ ...options, ...options.transactions, ...parts, onHandedOver })
+}
+
+function openShards(
+  options: SourceOptions,
+  parts: Pick<OwnedShardsOptions, 'pool' | 'relay' | 'onRead' | 'onHandedOn'>,
+): OwnedShards {
   const openReader = () => openSession(options.database, parts.relay, READER_OPTIONS, () => undefined)
   return new OwnedShards({ ...options, ...parts, openReader, drainMs: options.leaseMs })
 }

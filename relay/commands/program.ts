@@ -3,6 +3,7 @@ import { PostcommitError } from 'postcommit/protocol'
 import { maskAddresses } from '../observe/mask-addresses.ts'
 import { RELAY_VERSION } from '../version.ts'
 import { apiKeyCommand } from './api-key.ts'
+import { auditCommand } from './audit.ts'
 import { cacheCommand } from './cache.ts'
 import { checkConfigCommand } from './check-config.ts'
 import type { CommandContext } from './context.ts'
@@ -35,6 +36,7 @@ const COMMANDS = [
   apiKeyCommand,
   checkConfigCommand,
   doctorCommand,
+  auditCommand,
   rebaseCommand,
 ]
 

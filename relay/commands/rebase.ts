@@ -1,5 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { originOf } from '../engine/whereabouts.ts'
 import { requireServableSchema } from '../store/migrate.ts'
+import { selectFormerPlace } from '../store/note-whereabouts.ts'
 import { rebase } from '../store/rebase.ts'
 import { selectInstallation } from '../store/select-installation.ts'
 import { selectServerFacts } from '../store/select-server-facts.ts'
@@ -13,19 +15,17 @@ interface RebaseOptions {
   readonly since?: number
 }
 
-const EVERYTHING_MS = 3650 * 86_400_000
-
 export function rebaseCommand(context: CommandContext): Command {
   return addSourceFlags(new Command('rebase'))
-    .description('makes the log of a restored dump readable in its new PostgreSQL cluster, and publishes it again')
+    .description('makes a log readable that was written elsewhere: a restored dump, a copy, after pg_upgrade')
     .addOption(
       new Option(
         '--since <time>',
-        'publish again only what was committed within (default: all that is kept)',
+        'publish again what was committed within (default: only what was not handed on)',
       ).argParser(parseSince),
     )
     .option('--source <name>', 'which database, if several are configured')
-    .action(async ({ since = EVERYTHING_MS }: RebaseOptions, command: Command) => {
+    .action(async ({ since }: RebaseOptions, command: Command) => {
       const { databases } = loadSourceConfig(context, command).config
       const names = Object.keys(databases)
       const source = givenFlags(command)['--source'] ?? (names.length === 1 ? names[0] : undefined)
@@ -35,15 +35,14 @@ export function rebaseCommand(context: CommandContext): Command {
       }
       const messages = await withClient(source, url, async (client) => {
         await requireServableSchema(client, source)
-        const { systemIdentifier } = await selectInstallation(client)
-        if (systemIdentifier === (await selectServerFacts(client)).systemIdentifier) return undefined
+        const isHome = originOf(await selectInstallation(client), await selectServerFacts(client)) === undefined
+        if (isHome && (await selectFormerPlace(client)) === undefined) return undefined
         return rebase(client, since)
       })
       if (messages === undefined) context.finish(ExitCode.Failed)
       if (isGiven(command, 'json')) context.out(JSON.stringify({ source, messages: messages ?? null }, null, 2))
-      else if (messages === undefined)
-        context.out(`${source}: its log was written by this cluster; there is nothing to rebase.`)
-      else context.out(`${source}: rebased ${messages} messages of the log; relays may be started.`)
+      else if (messages === undefined) context.out(`${source}: its log was written here; there is nothing to rebase.`)
+      else context.out(`${source}: rebased; ${messages} messages are to be published; relays may be started.`)
     })
 }
 

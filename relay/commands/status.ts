@@ -1,10 +1,13 @@
 import { Command } from 'commander'
 import { maskUrl } from '../config/mask.ts'
+import { originOf } from '../engine/whereabouts.ts'
 import { countDeliveries, type DeliveryCount } from '../store/count-deliveries.ts'
 import { type StockRow, selectStocks } from '../store/redis-outbox/select-stocks.ts'
+import { selectInstallation } from '../store/select-installation.ts'
 import { BACKLOG_COUNT_MAX, type LogBacklog, selectLogBacklog } from '../store/select-log-backlog.ts'
 import { type ShardPosition, selectPositions } from '../store/select-positions.ts'
 import { type RelayRow, selectRelays } from '../store/select-relays.ts'
+import { selectServerFacts } from '../store/select-server-facts.ts'
 import { countTransactions, type TransactionCounts } from '../store/transaction/count-transactions.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
@@ -17,6 +20,10 @@ interface SourceStatus {
   readonly source: string
   readonly database: string
   readonly log: LogBacklog
+  /** Where the log was written, if not in this database: then nothing is known of what waits. */
+  readonly origin: string | null
+  /** Why committed transactions may be missing. */
+  readonly doubt: string | null
   readonly deliveries: readonly DeliveryCount[]
   /** Global transactions that have not ended. */
   readonly transactions: TransactionCounts
@@ -38,22 +45,27 @@ export function statusCommand(context: CommandContext): Command {
 }
 
 async function readStatus({ source, url, pool }: OpenSource): Promise<SourceStatus> {
-  const [log, deliveries, transactions, stocks, relays, shards] = await Promise.all([
+  const [log, deliveries, transactions, stocks, relays, shards, installation, facts] = await Promise.all([
     selectLogBacklog(pool),
     countDeliveries(pool),
     countTransactions(pool),
     selectStocks(pool),
     selectRelays(pool),
     selectPositions(pool),
+    selectInstallation(pool),
+    selectServerFacts(pool),
   ])
-  return { source, database: maskUrl(url), log, deliveries, transactions, stocks, relays, shards }
+  const { doubt } = installation
+  const origin = originOf(installation, facts) ?? null
+  return { source, database: maskUrl(url), log, origin, doubt, deliveries, transactions, stocks, relays, shards }
 }
 
 function describeSource(status: SourceStatus): readonly string[] {
-  const { source, database, log, deliveries, transactions, stocks, relays, shards } = status
+  const { source, database, doubt, deliveries, transactions, stocks, relays, shards } = status
   return [
     `Source ${source}  ${database}`,
-    `  Log: ${describeLog(log)}`,
+    `  Log: ${describeLog(status)}`,
+    ...(doubt === null ? [] : [`  In doubt: ${doubt} (postcommit audit)`]),
     deliveries.length === 0 ? '  Deliveries: none pending, held or dead' : '  Deliveries:',
     ...formatTable(deliveryRows(deliveries), '    '),
     `  Transactions: ${describeTransactions(transactions)}`,
@@ -64,7 +76,9 @@ function describeSource(status: SourceStatus): readonly string[] {
   ]
 }
 
-function describeLog({ messages, oldestAgeSeconds }: LogBacklog): string {
+function describeLog({ origin, log: { messages, oldestAgeSeconds } }: SourceStatus): string {
+  if (origin !== null) return `not known: it was written in ${origin} (postcommit rebase)`
+  if (messages === null || oldestAgeSeconds === null) return 'not known'
   if (messages === 0) return 'everything is handed on'
   return `${formatCount(messages)} waiting for the broker, the oldest for ${formatDuration(oldestAgeSeconds * 1000)}`
 }

@@ -1,5 +1,8 @@
 import type pg from 'pg'
 import type { Logger } from 'pino'
+import type { Metrics } from '../observe/metrics.ts'
+import { putSequenceRight } from '../put-sequence-right.ts'
+import { selectSequenceLag } from '../store/advance-sequence.ts'
 import { relaySessionName } from '../store/end-relay-sessions.ts'
 import { purgeBrokerMarks } from '../store/purge-broker-marks.ts'
 import { purgeSettled } from '../store/purge-settled.ts'
@@ -14,6 +17,7 @@ export interface HousekeepingOptions {
   readonly pool: pg.Pool
   /** The id under which this relay takes part; undefined while it does not. */
   readonly relayId: () => string | undefined
+  readonly metrics: Metrics
   readonly log: Logger
   readonly retentionMs: number
 }
@@ -26,10 +30,12 @@ export interface Housekeeping {
 const ROUND_MS = 5000
 const HOUSEKEEPING_LOCK = '8107365744'
 
-/** Makes partitions ahead, drops old ones, purges settled deliveries, finished transactions and old entries of Redis: one relay of a database at a time. */
-export function startHousekeeping({ source, pool, relayId, log, retentionMs }: HousekeepingOptions): Housekeeping {
+/** Keeps the sequence of the log ahead of its ids, makes partitions ahead, drops old ones, purges settled deliveries, finished transactions and old entries of Redis: one relay of a database at a time. */
+export function startHousekeeping(options: HousekeepingOptions): Housekeeping {
+  const { source, pool, relayId, log, retentionMs } = options
   const signal = new WakeSignal()
   let stopping = false
+  let wasBehind = false
 
   async function round(relay: string): Promise<void> {
     const client = await pool.connect()
@@ -41,6 +47,10 @@ export function startHousekeeping({ source, pool, relayId, log, retentionMs }: H
       ])
       if (rows[0]?.locked !== true) return
       try {
+        // The publishers do it first, if there are any, and keep the order of what was committed meanwhile.
+        const isBehind = (await selectSequenceLag(client)) !== undefined
+        if (isBehind && wasBehind) await putSequenceRight(client, options)
+        wasBehind = isBehind
         await makePartitionsAhead(client, log)
         await dropOldPartitions(client, retentionMs, log)
         await purgeBrokerMarks(client, retentionMs)

@@ -47,7 +47,7 @@ export async function dropOldPartitions(client: Queryable, retentionMs: number, 
     if (end > low) break
     if (!(await selectPartitionExpired(client, name, retentionMs))) break
     try {
-      await dropPartition(client, name)
+      if (!(await dropPartition(client, name))) break
       log.info({ partition: name }, 'partition dropped')
     } catch (error) {
       await client.query({ text: 'rollback' })

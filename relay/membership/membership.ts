@@ -10,6 +10,7 @@ import { selectDeadRelays } from '../store/select-dead-relays.ts'
 import { selectShards } from '../store/select-shards.ts'
 import { unlockRelay } from '../store/unlock-relay.ts'
 import { WakeSignal } from '../wake-signal.ts'
+import type { History } from './history.ts'
 import { requireTrustworthy } from './trust.ts'
 
 /** How a relay takes part in a source database. */
@@ -19,6 +20,8 @@ export interface MembershipOptions {
   readonly identity: RelayIdentity
   readonly leaseMs: number
   readonly log: Logger
+  /** What is known of the database from earlier connections. */
+  readonly history: History
   /** A service has committed something. */
   readonly onNotify: () => void
   /** Called every half second with who owns what. */
@@ -67,6 +70,7 @@ export async function join(options: MembershipOptions): Promise<Membership> {
 
   async function enter(): Promise<string> {
     await requireTrustworthy(client, source)
+    await options.history.compare(client)
     const entered = await insertRelay(client, options.identity, leaseMs)
     await client.query({
       text: `select set_config('application_name', $1, false)`,
@@ -84,6 +88,7 @@ export async function join(options: MembershipOptions): Promise<Membership> {
       if (now - renewedAt > leaseMs / 3) {
         if (!(await renewRelay(client, id, leaseMs))) return lose('other relays have declared this one dead')
         renewedAt = now
+        await options.history.follow(client)
       }
       for (const dead of await selectDeadRelays(client, id)) await bury(dead)
       const { shards, relays } = await selectShards(client)

@@ -1,4 +1,5 @@
 import { PostcommitError } from 'postcommit/protocol'
+import { originOf } from '../engine/whereabouts.ts'
 import { requireServableSchema } from '../store/migrate.ts'
 import type { Queryable } from '../store/queryable.ts'
 import { selectInstallation } from '../store/select-installation.ts'
@@ -8,7 +9,7 @@ const POSTGRES_MINIMUM = 150_000
 
 /**
  * Whether a database can be relied on: new enough, the primary, keeping what it commits, with a schema this relay
- * can serve, and the cluster in which its log was written.
+ * can serve, and the cluster and the database in which its log was written.
  *
  * @throws `POSTCOMMIT_UNSUPPORTED_SERVER`, `POSTCOMMIT_NOT_PRIMARY`, `POSTCOMMIT_UNSAFE_DURABILITY`,
  * `POSTCOMMIT_MIGRATION_PENDING`, `POSTCOMMIT_SCHEMA_TOO_NEW`, `POSTCOMMIT_RESTORED_DATABASE`.
@@ -26,8 +27,6 @@ export async function requireTrustworthy(client: Queryable, database: string): P
   const off = [!facts.fsync && 'fsync is off', !facts.fullPageWrites && 'full_page_writes is off'].filter(Boolean)
   if (off.length > 0) throw new PostcommitError('POSTCOMMIT_UNSAFE_DURABILITY', { reason: off.join(', ') })
   await requireServableSchema(client, database)
-  const { systemIdentifier } = await selectInstallation(client)
-  if (systemIdentifier !== facts.systemIdentifier) {
-    throw new PostcommitError('POSTCOMMIT_RESTORED_DATABASE', { database })
-  }
+  const origin = originOf(await selectInstallation(client), facts)
+  if (origin !== undefined) throw new PostcommitError('POSTCOMMIT_RESTORED_DATABASE', { database, origin })
 }

@@ -1,8 +1,16 @@
 import { DeliveryState, NATS_DESTINATION } from 'postcommit/protocol'
 import { countDeliveries } from '../store/count-deliveries.ts'
 import type { Queryable } from '../store/queryable.ts'
+import { selectInstallation } from '../store/select-installation.ts'
 import { selectLogBacklog } from '../store/select-log-backlog.ts'
 import type { Metrics } from './metrics.ts'
+
+/** Brings the gauge up to date that says whether committed transactions may be missing, and tells why. */
+export async function refreshDoubt(client: Queryable, source: string, metrics: Metrics): Promise<string | undefined> {
+  const { doubt } = await selectInstallation(client)
+  metrics.historyDoubt.set({ source }, doubt === null ? 0 : 1)
+  return doubt ?? undefined
+}
 
 /** Brings the gauges that only the database knows up to date. Run for a scrape, not for every message. */
 export async function refreshBacklog(client: Queryable, source: string, metrics: Metrics): Promise<void> {
@@ -14,7 +22,9 @@ export async function refreshBacklog(client: Queryable, source: string, metrics:
     const { values } = await gauge.get()
     for (const { labels } of values) if (labels.source === source) gauge.set(labels, 0)
   }
-  const waiting = new Map([[NATS_DESTINATION, { count: log.messages, oldest: log.oldestAgeSeconds }]])
+  const waiting = new Map([
+    [NATS_DESTINATION, { count: log.messages ?? Number.NaN, oldest: log.oldestAgeSeconds ?? Number.NaN }],
+  ])
   for (const { destination, state, count, oldestAgeMs } of deliveries) {
     if (state === DeliveryState.Dead) {
       dead.set({ source, destination }, count)

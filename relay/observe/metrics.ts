@@ -20,6 +20,8 @@ export interface Metrics {
   readonly leaseLost: Counter<'source'>
   readonly fencedWrites: Counter<'source'>
   readonly brokerRegressions: Counter<'source'>
+  readonly sequenceSetbacks: Counter<'source'>
+  readonly historyDoubt: Gauge<'source'>
   readonly readAge: Gauge<'source'>
   readonly natsConnected: Gauge
   readonly branchCalls: Counter<'source' | 'destination' | 'outcome'>
@@ -47,6 +49,7 @@ export function createMetrics(): Metrics {
     ...delivering(registry),
     ...waiting(registry),
     ...coordinating(registry),
+    ...trusting(registry),
     ...belonging(registry),
     ...selling(registry),
     ...answering(registry),
@@ -173,6 +176,25 @@ function coordinating(registry: Registry) {
     transactionsOldestAge: new Gauge({
       name: 'postcommit_transactions_oldest_age_seconds',
       help: 'Age of the oldest global transaction that has not ended; 0 if there is none.',
+      labelNames: ['source'] as const,
+      registers,
+    }),
+  }
+}
+
+/** Whether a database is what its positions were saved in. */
+function trusting(registry: Registry) {
+  const registers = [registry]
+  return {
+    sequenceSetbacks: new Counter({
+      name: 'postcommit_sequence_setbacks_total',
+      help: 'Times the sequence of the log had gone back, or messages had been committed with ids from it.',
+      labelNames: ['source'] as const,
+      registers,
+    }),
+    historyDoubt: new Gauge({
+      name: 'postcommit_history_doubt',
+      help: '1 while committed transactions may be missing in the database, until an operator acknowledges it.',
       labelNames: ['source'] as const,
       registers,
     }),

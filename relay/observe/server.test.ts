@@ -31,7 +31,7 @@ describe('/readyz', () => {
     expect(answer.status).toBe(200)
     expect(await answer.json()).toEqual({
       status: 'ready',
-      sources: [{ source: 'main', readAgeMs: 12, problem: null }],
+      sources: [{ source: 'main', readAgeMs: 12, problem: null, doubt: null }],
       nats: { configured: true, connected: false },
     })
   })

@@ -11,6 +11,7 @@ export interface ObservedHealth {
     /** Milliseconds since the last successful read; undefined before the first. */
     readonly readAgeMs: number | undefined
     readonly problem: string | undefined
+    readonly doubt?: string | undefined
   }[]
   readonly nats: { readonly configured: boolean; readonly connected: boolean; readonly problem: string | undefined }
 }
@@ -85,11 +86,12 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
   }
 }
 
-function describeSource({ source, readAgeMs, problem }: ObservedHealth['sources'][number]) {
+function describeSource({ source, readAgeMs, problem, doubt }: ObservedHealth['sources'][number]) {
   return {
     source,
     readAgeMs: readAgeMs === undefined ? null : Math.round(readAgeMs),
     problem: problem ?? null,
+    doubt: doubt ?? null,
   }
 }
 

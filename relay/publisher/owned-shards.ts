@@ -1,12 +1,15 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import type pg from 'pg'
 import type { Logger } from 'pino'
+import { PostcommitError } from 'postcommit/protocol'
 import type { Broker } from '../broker/broker.ts'
 import { hasMessage } from '../broker/has-message.ts'
 import { assignShards, type ShardOwnership } from '../engine/assign-shards.ts'
+import type { HandedOn } from '../engine/whereabouts.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { closeSession } from '../sessions.ts'
 import type { Acknowledgement } from '../store/insert-broker-marks.ts'
+import { confirmPlace, noteDoubt, selectFormerPlace } from '../store/note-whereabouts.ts'
 import { releaseShard } from '../store/release-shard.ts'
 import { selectBrokerMarks } from '../store/select-broker-marks.ts'
 import { type TakenShard, takeShard } from '../store/take-shard.ts'
@@ -29,6 +32,7 @@ export interface OwnedShardsOptions {
   readonly pollMs: { readonly min: number; readonly max: number }
   /** How long a shard that is given up may take to hand on what it has read, milliseconds. */
   readonly drainMs: number
+  readonly onHandedOn: (shard: number, message: HandedOn) => void
   readonly onRead: () => void
 }
 
@@ -36,6 +40,8 @@ export interface OwnedShardsOptions {
 const CHECK_MS = 30_000
 /** After an acknowledgement that gives rise to it. */
 const CHECK_SOON_MS = 200
+/** How often it is tried again whether an operator has decided. */
+const REFUSED_MS = 5000
 
 interface Lane {
   readonly shard: number
@@ -55,6 +61,7 @@ export class OwnedShards {
   /** The broker could not be asked the last time. */
   #isBlind = false
   #closed = false
+  #refused: { readonly reason: string; readonly at: number } | undefined
 
   constructor(options: OwnedShardsOptions) {
     this.#options = options
@@ -63,6 +70,11 @@ export class OwnedShards {
   /** The numbers of the shards that are being published. */
   get numbers(): readonly number[] {
     return [...this.#lanes.keys()]
+  }
+
+  /** Why no shard is published, because an operator has to decide. */
+  get refusal(): string | undefined {
+    return this.#refused?.reason
   }
 
   /** Looks at the log now. */
@@ -78,7 +90,8 @@ export class OwnedShards {
     this.#unregister ??= to.beforeResuming((nc) => this.#compare(nc))
     this.#check ??= setTimeout(() => void this.#checkNow(to), CHECK_MS).unref()
     const { take, release } = assignShards(shards, relay, relays)
-    for (const shard of take) this.#open(shard, to)
+    const isRefused = this.#refused !== undefined && performance.now() - this.#refused.at < REFUSED_MS
+    for (const shard of take) if (!isRefused) this.#open(shard, to)
     for (const shard of release) void this.#lanes.get(shard)?.publisher.stop(drainMs)
     // Ours by the table and not being published: its lane failed before it could give the shard back.
     const orphans = shards.filter(({ shard, owner }) => owner === relay && !this.#isHeld(shard))
@@ -131,6 +144,7 @@ export class OwnedShards {
     const newest = newestOf([...(await selectBrokerMarks(pool, shard)), ...ackOf(taken)])
     const owned = { shard, epoch: taken.epoch, newest }
     if (newest.length > 0 && (await this.#rewindIfLost(await broker.connection(), owned))) return false
+    this.#refused = undefined
     const onOldNumber = () => this.#checkSoon(broker)
     const publisher = new ShardPublisher({ ...this.#options, broker, shard: taken, newest, client, onOldNumber })
     const lane = { shard, epoch: taken.epoch, client, publisher }
@@ -171,9 +185,18 @@ export class OwnedShards {
     const { source, pool, metrics, log } = this.#options
     const { shard } = owned
     try {
-      const rewound = await rewindToSurvivors(pool, owned, (ack) => hasMessage(nc, ack))
+      const rewound = await rewindToSurvivors(
+        pool,
+        owned,
+        (ack) => hasMessage(nc, ack),
+        () => this.#requireHome(),
+      )
       this.#isBlind = false
-      if (rewound === undefined) return false
+      this.#refused = undefined
+      if (rewound === undefined) {
+        await confirmPlace(pool)
+        return false
+      }
       const { streams, mark } = rewound
       metrics.brokerRegressions.inc({ source })
       const from = mark === undefined ? 'the beginning of what is kept' : `after ${mark.messageId}`
@@ -181,6 +204,11 @@ export class OwnedShards {
       return true
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
+      if (error instanceof PostcommitError && error.code === 'POSTCOMMIT_COPIED_DATABASE') {
+        if (this.#refused === undefined) log.error({ source, shard, error: reason }, 'nothing is published')
+        this.#refused = { reason, at: performance.now() }
+        return true
+      }
       // Of every shard every half minute it would be the same.
       if (!this.#isBlind) {
         log.warn({ source, shard, error: reason }, 'cannot see whether the broker still has what it acknowledged')
@@ -188,6 +216,19 @@ export class OwnedShards {
       this.#isBlind = true
       return false
     }
+  }
+
+  /**
+   * A broker that has nothing at all of what it acknowledged has been replaced, and gets all that is kept again. Unless the
+   * database is elsewhere as well: then this may be a copy beside the original, with a broker of its own.
+   */
+  async #requireHome(): Promise<void> {
+    const { source, pool } = this.#options
+    const former = await selectFormerPlace(pool)
+    if (former === undefined) return
+    const refusal = new PostcommitError('POSTCOMMIT_COPIED_DATABASE', { database: source, former })
+    await noteDoubt(pool, refusal.message)
+    throw refusal
   }
 
   async #end({ shard, epoch, client }: Lane): Promise<void> {

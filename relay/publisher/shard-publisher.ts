@@ -1,14 +1,17 @@
 import type { Logger } from 'pino'
 import { failpoint, NATS_DESTINATION, PostcommitError } from 'postcommit/protocol'
 import type { Broker } from '../broker/broker.ts'
+import type { HandedOn } from '../engine/whereabouts.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { type Acknowledgement, insertBrokerMarks } from '../store/insert-broker-marks.ts'
 import type { Queryable } from '../store/queryable.ts'
+import type { SavedPosition } from '../store/raise-floor.ts'
 import { savePosition } from '../store/save-position.ts'
 import { selectBlockedKeys } from '../store/select-blocked-keys.ts'
 import type { LogRow } from '../store/select-window.ts'
 import type { TakenShard } from '../store/take-shard.ts'
 import { WakeSignal } from '../wake-signal.ts'
+import { FloorWatch } from './floor-watch.ts'
 import { Pipeline, type PipelineEvents, type SettledBatch } from './pipeline.ts'
 import { fenced, type ReadBatch, WindowReader } from './window-reader.ts'
 
@@ -25,6 +28,8 @@ export interface ShardPublisherOptions {
   readonly log: Logger
   readonly inFlightMax: number
   readonly pollMs: { readonly min: number; readonly max: number }
+  /** The newest message of a batch that was handed on. */
+  readonly onHandedOn: (shard: number, message: HandedOn) => void
   readonly onRead: () => void
   /** The broker has acknowledged a message under a number that is not its highest: it may have been set back. */
   readonly onOldNumber: () => void
@@ -73,6 +78,7 @@ export class ShardPublisher {
   readonly ended: Promise<'stopped' | 'fenced'>
   readonly #options: ShardPublisherOptions
   readonly #reader: WindowReader
+  readonly #floor: FloorWatch
   readonly #signal = new WakeSignal()
   readonly #outstanding: Outstanding[] = []
   readonly #abandoned: Promise<'abandoned'>
@@ -86,6 +92,7 @@ export class ShardPublisher {
   #clockOffsetMs: number | undefined
   #pauseMs: number
   #savedAt = performance.now()
+  #saved: SavedPosition
   /** Of each stream what it has acknowledged with the highest number. */
   readonly #newest: Map<string, Acknowledgement>
   #markedAt = Number.NEGATIVE_INFINITY
@@ -94,7 +101,10 @@ export class ShardPublisher {
 
   constructor(options: ShardPublisherOptions) {
     this.#options = options
-    this.#reader = new WindowReader(options.client, options.shard)
+    const { shard } = options
+    this.#floor = new FloorWatch(options)
+    this.#reader = new WindowReader(options.client, shard, () => this.#floor.floor)
+    this.#saved = { snapshot: shard.snapshot, low: BigInt(shard.low) }
     this.#pauseMs = options.pollMs.min
     this.#newest = new Map(options.newest.map((ack) => [ack.stream, ack]))
     this.#abandoned = new Promise((resolve) => {
@@ -150,6 +160,8 @@ export class ShardPublisher {
 
   /** One read and what follows from it; false if the wait for the broker was abandoned. */
   async #step(pipeline: Pipeline): Promise<boolean> {
+    const wasSetBack = this.#reader.takeSetback()
+    if (wasSetBack || this.#floor.isDue) await this.#floor.look(this.#saved, wasSetBack)
     const batch = await this.#reader.read()
     this.#clockOffsetMs = batch.clockOffsetMs
     this.#options.onRead()
@@ -167,10 +179,13 @@ export class ShardPublisher {
     failpoint('publisher.before_publish')
     const { sequence } = this.#reader
     const { rows, position } = batch
+    const newest = rows.at(-1)
     const settled = pipeline.feed(rows)
     const entry: Outstanding = { position, messages: rows.length, sequence, settled, result: undefined }
+    const last = newest && { id: newest.id, gid: newest.gid, branch: newest.branch, createdMs: newest.createdMs }
     void entry.settled.then((result) => {
       entry.result = result
+      if (last !== undefined) this.#options.onHandedOn(this.#options.shard.shard, last)
     })
     this.#outstanding.push(entry)
     this.#pauseMs = this.#options.pollMs.min
@@ -260,6 +275,7 @@ export class ShardPublisher {
     if (xid === undefined) throw fenced(shard)
     failpoint('publisher.after_save')
     this.#savedAt = performance.now()
+    this.#saved = position
     // The sequence was read before this xid was drawn: a lower bound for whatever comes after it.
     if (sequence !== undefined) this.#reader.mark(sequence, xid)
     if (!this.#hasUnmarked || performance.now() - this.#markedAt < MARK_MS) return

@@ -26,12 +26,15 @@ export interface Rewound {
  * power, a store that was set back or removed), takes the shard back to the newest mark that is still there, of several such
  * streams to the oldest of them. Its owner is fenced by that. Resolves to undefined if everything is there.
  *
+ * Before it takes the shard to the beginning of what is kept, `mayStartOver` is asked, which rejects if it may not.
+ *
  * A stream loses its end, so that marks are there up to one and gone from it on: it is found by halving.
  */
 export async function rewindToSurvivors(
   client: Queryable,
   { shard, epoch, newest }: OwnedShard,
   isThere: StillThere,
+  mayStartOver: () => Promise<void> = async () => undefined,
 ): Promise<Rewound | undefined> {
   const streams: string[] = []
   for (const ack of newest) if (!(await isThere(ack))) streams.push(ack.stream)
@@ -42,6 +45,7 @@ export async function rewindToSurvivors(
   const oldest = survivors.includes(undefined)
     ? undefined
     : survivors.reduce((one, other) => (Number(other?.id) < Number(one?.id) ? other : one))
+  if (oldest === undefined) await mayStartOver()
   return (await rewindPosition(client, shard, epoch, oldest?.id)) ? { streams, mark: oldest } : undefined
 }
 

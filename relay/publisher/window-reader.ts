@@ -42,9 +42,16 @@ export class WindowReader {
   #sequence: bigint | undefined
   #backlog: Backlog | undefined
   #clockOffsetMs: number | undefined
+  readonly #floor: () => bigint
+  /** The highest that the sequence is known to have been at. */
+  #highest: bigint
+  #wasSetBack = false
 
-  constructor(client: Queryable, shard: TakenShard) {
+  /** @param floor - ids at or below are not looked at; see `FloorWatch` */
+  constructor(client: Queryable, shard: TakenShard, floor = () => BigInt(shard.floor)) {
     this.#client = client
+    this.#floor = floor
+    this.#highest = BigInt(shard.low)
     this.#shard = shard
     this.#text = shard.snapshot
     this.#snapshot = parseSnapshot(shard.snapshot)
@@ -57,6 +64,13 @@ export class WindowReader {
   /** Where the id sequence stood at the last read; to be remembered once an xid has been drawn after it. */
   get sequence(): bigint | undefined {
     return this.#sequence
+  }
+
+  /** Whether a read has found the sequence behind where it was before; asking ends it. */
+  takeSetback(): boolean {
+    const wasSetBack = this.#wasSetBack
+    this.#wasSetBack = false
+    return wasSetBack
   }
 
   /** Tells that the sequence stood at `sequence` before xid `after` was drawn. */
@@ -74,6 +88,8 @@ export class WindowReader {
     if (this.#backlog !== undefined) return await this.#readPage(this.#backlog)
     const window = await selectWindow(this.#client, this.#range(), PAGE_ROWS + 1)
     this.#sequence = window.sequence
+    if (window.sequence < this.#highest) this.#wasSetBack = true
+    this.#highest = window.sequence
     this.#clockOffsetMs = window.nowMs - performance.now()
     if (window.rows.length <= PAGE_ROWS) return this.#advance(window.snapshot, window.rows)
     const rows = window.rows.slice(0, PAGE_ROWS)
@@ -116,7 +132,7 @@ export class WindowReader {
 
   #range() {
     const { slotFirst, slotLast } = this.#shard
-    return { after: this.#snapshot, low: this.#bounds.below(this.#snapshot), slotFirst, slotLast }
+    return { after: this.#snapshot, floor: this.#floor(), slotFirst, slotLast }
   }
 }
 

@@ -1,11 +1,14 @@
 /**
  * Whether the row `log` of the outbox has been handed on: acknowledged by the broker, or set aside in `delivery`. It
  * is not a column; it is the row's visibility in the position of its shard, or in the part of a large window that is
- * done. A handful of positions, read once per row.
+ * done. A row that appeared below the floor since that was raised has not: no reader looks there. A handful of positions,
+ * read once per row.
  */
 export const HANDED_ON = `(
-  select pg_visible_in_snapshot(log.xid, p.snapshot)
-    or coalesce(log.id <= p.window_id and pg_visible_in_snapshot(log.xid, p.window_snapshot), false)
+  select (
+      pg_visible_in_snapshot(log.xid, p.snapshot)
+      or coalesce(log.id <= p.window_id and pg_visible_in_snapshot(log.xid, p.window_snapshot), false)
+    ) and (log.id > p.floor or pg_visible_in_snapshot(log.xid, coalesce(p.floor_snapshot, p.snapshot)))
   from postcommit.position p where log.slot between p.slot_first and p.slot_last
 )`
 

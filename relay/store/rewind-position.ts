@@ -19,7 +19,7 @@ export async function rewindPosition(
 ), rewound as (
   update postcommit.position p set owner = null, epoch = p.epoch + 1,
     snapshot = coalesce((select snapshot from mark), '1:1:'::pg_snapshot), low = coalesce((select low from mark), 0),
-    window_snapshot = (select window_snapshot from mark), window_id = (select window_id from mark),
+    floor = coalesce((select low from mark), 0), floor_snapshot = null, window_snapshot = (select window_snapshot from mark), window_id = (select window_id from mark),
     stream = (select stream from mark), stream_sequence = (select stream_sequence from mark),
     message_id = (select message_id from mark), saved_at = clock_timestamp()
   where p.shard = $1 and p.epoch = $2 returning p.shard

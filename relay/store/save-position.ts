@@ -21,7 +21,8 @@ export interface ParkedMessage {
  * Saves a position and sets messages aside, both or neither, and only while `epoch` stands: an owner that was
  * declared dead, however long it slept, changes nothing. Resolves to the xid of the save, or undefined if fenced.
  *
- * Parked rows keep their id, so their place in the order of their key, and parking twice is harmless. Run with
+ * Parked rows keep their id, so their place in the order of their key, and parking twice is harmless. Only if another
+ * message has that id already, from a sequence that was set back, they get a new one. Run with
  * synchronous_commit = off: losing a save in a crash only publishes again what JetStream then recognises.
  *
  * Plan: primary key update (HOT, fillfactor 50); the parked rows by primary key of their partitions.
@@ -62,8 +63,11 @@ select xid from saved`,
 
 const PARK = `, parked as (
   insert into postcommit.delivery (id, gid, branch, destination, target, key, slot, payload, body, headers, created_at, last_error)
-  select log.id, log.gid, log.branch, 'nats', log.topic, log.key, log.slot, log.payload, log.body, log.headers, log.created_at, p.error
+  select case when taken then nextval('postcommit.outbox_id') else log.id end, log.gid, log.branch, 'nats', log.topic, log.key, log.slot, log.payload, log.body, log.headers, log.created_at, p.error
   from unnest($10::bigint[], $11::text[]) as p (id, error) join postcommit.outbox log on log.id = p.id
+    cross join lateral (select exists (
+      select from postcommit.delivery d where d.id = log.id and (d.gid, d.branch) <> (log.gid, log.branch)
+    ) as taken) other
   where exists (select 1 from saved)
   on conflict (id) do nothing
 )`

@@ -17,6 +17,8 @@ from (values
 ) as needed (name, privilege)
 where not has_table_privilege('postcommit.' || name, privilege)
 union all
+select 'update on sequence outbox_id' where not has_sequence_privilege('postcommit.outbox_id', 'UPDATE')
+union all
 select 'ownership of outbox' where not pg_has_role((select relowner from pg_class where oid = 'postcommit.outbox'::regclass), 'USAGE')`,
   })
   return rows.map(({ missing }) => missing)

@@ -1,4 +1,5 @@
 import type { Snapshot } from '../engine/snapshot.ts'
+import { SEQUENCE } from './advance-sequence.ts'
 import type { Queryable } from './queryable.ts'
 
 /** A row of the log, on its way out. */
@@ -30,8 +31,8 @@ export interface Window {
 export interface WindowRange {
   /** What has been handed on. */
   readonly after: Snapshot
-  /** No row that is not visible in `after` has an id at or below. */
-  readonly low: bigint
+  /** Rows with an id at or below are not looked at: those that are not visible in `after` have higher ones. */
+  readonly floor: bigint
   readonly slotFirst: number
   readonly slotLast: number
 }
@@ -50,9 +51,9 @@ export const LOG_COLUMNS = `id, gid, branch, topic, key, payload, body, headers,
  *
  * Both ranges have two ends, although one would do: a planner that knows no values takes a range for narrow, so it
  * reads outbox_xid. With one end it takes `id > $3` for as narrow, and with `= any` alone for narrower where many rows
- * share an xid; then it walks the primary key from `low` on (46 ms over 300,000 rows).
+ * share an xid; then it walks the primary key from the floor on (46 ms over 300,000 rows).
  *
- * Parameters: $1 xmax, $2 xip, $3 low, $4 and $5 slots, $6 xmin.
+ * Parameters: $1 xmax, $2 xip, $3 floor, $4 and $5 slots, $6 xmin.
  */
 const NEW_ROWS = `(
     select xid, slot, ${LOG_COLUMNS} from postcommit.outbox
@@ -68,8 +69,8 @@ const NEW_ROWS = `(
  * The order is by id, not by xid: a transaction may draw its xid early, wait for a row lock, and insert its message
  * after one with a higher xid has committed; ids are drawn at the insert, under the lock of the key.
  *
- * Plan: Append of two index scans on outbox_xid in the partitions above `low`, Sort, Limit. `id + 0` is an order that the
- * primary key cannot serve: a planner that believes in few rows would otherwise walk it from `low` on.
+ * Plan: Append of two index scans on outbox_xid in the partitions above the floor, Sort, Limit. `id + 0` is an order that the
+ * primary key cannot serve: a planner that believes in few rows would otherwise walk it from the floor on.
  * Run it with plan_cache_mode = force_generic_plan: the partitions are pruned by $3 when the plan starts, and an empty
  * window takes 0.20 ms, with 3 partitions as with 72, where planning anew for every read took 0.45 ms. It serves
  * windows up to `limit`; a larger one is worked off by `selectPage`, because every page of this sorts the whole window
@@ -80,7 +81,7 @@ export async function selectWindow(client: Queryable, range: WindowRange, limit:
     name: 'postcommit_select_window',
     text: `with moment as materialized (
   select pg_current_snapshot()::text as snapshot,
-    (select case when is_called then last_value else last_value - 1 end from postcommit.outbox_id) as sequence,
+    (select ${SEQUENCE} from postcommit.outbox_id) as sequence,
     date_part('epoch', clock_timestamp()) * 1000 as "nowMs"
 )
 select moment.*, new.* from moment left join lateral (
@@ -99,7 +100,7 @@ order by new.id`,
 const LOG_NAMES = 'id, gid, branch, topic, key, payload, body, headers, "createdMs"'
 
 /** The parameters of {@link NEW_ROWS}. */
-function rangeValues({ after, low, slotFirst, slotLast }: WindowRange): unknown[] {
+function rangeValues({ after, floor, slotFirst, slotLast }: WindowRange): unknown[] {
   const { xmin, xmax, xip } = after
-  return [xmax.toString(), xip.map(String), low.toString(), slotFirst, slotLast, xmin.toString()]
+  return [xmax.toString(), xip.map(String), floor.toString(), slotFirst, slotLast, xmin.toString()]
 }

@@ -15,13 +15,15 @@ export async function splitShards(client: Queryable, count: number): Promise<num
   from generate_series(0, $1 - 1) n
   where $1 > (select count(*) from old) and $1 % (select count(*) from old) = 0
 ), cut as (
-  select wanted.*, old.snapshot, old.low, old.window_snapshot, old.window_id, old.epoch
+  select wanted.*, old.snapshot, old.low, old.floor, old.floor_snapshot, old.window_snapshot, old.window_id, old.epoch
   from wanted join old on wanted.slot_first between old.slot_first and old.slot_last
 ), written as (
-  insert into postcommit.position (shard, slot_first, slot_last, snapshot, low, window_snapshot, window_id, epoch)
-  select shard, slot_first, slot_last, snapshot, low, window_snapshot, window_id, epoch + 1 from cut
+  insert into postcommit.position
+    (shard, slot_first, slot_last, snapshot, low, floor, floor_snapshot, window_snapshot, window_id, epoch)
+  select shard, slot_first, slot_last, snapshot, low, floor, floor_snapshot, window_snapshot, window_id, epoch + 1 from cut
   on conflict (shard) do update set slot_first = excluded.slot_first, slot_last = excluded.slot_last,
-    snapshot = excluded.snapshot, low = excluded.low, window_snapshot = excluded.window_snapshot,
+    snapshot = excluded.snapshot, low = excluded.low, floor = excluded.floor, floor_snapshot = excluded.floor_snapshot,
+    window_snapshot = excluded.window_snapshot,
     window_id = excluded.window_id, epoch = excluded.epoch, owner = null
   returning 1
 ), marks as (

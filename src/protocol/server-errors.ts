@@ -31,8 +31,14 @@ export const SERVER_ERRORS = {
     retryable: false,
   },
   POSTCOMMIT_RESTORED_DATABASE: {
-    message: 'the outbox of {database} was written by another PostgreSQL cluster (a restored dump?)',
-    action: 'Its transaction ids mean nothing here. Run: postcommit rebase',
+    message: 'the outbox of {database} was written in {origin} (a restored dump, a copy, pg_upgrade?)',
+    action: 'Its positions mean nothing here. Stop its relays and run: postcommit rebase',
+    retryable: false,
+  },
+  POSTCOMMIT_COPIED_DATABASE: {
+    message: 'the database {database} was at {former} before, and the broker has nothing of what it published there',
+    action:
+      'Publishing all that is kept again is for you to decide. Of a copy, or of a new broker: postcommit rebase publishes what was waiting; with --since, what is younger as well.',
     retryable: false,
   },
   POSTCOMMIT_INVALID_CONFIG: {

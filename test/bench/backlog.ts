@@ -51,7 +51,7 @@ export async function drained(
 ): Promise<number> {
   // Small backlogs are gone after some milliseconds.
   const lookMs = Math.min(LOOK_MS.most, Math.max(LOOK_MS.least, count / 5000))
-  while ((await stream.count()) < count || (await selectLogBacklog(pool)).messages > 0) {
+  while ((await stream.count()) < count || (await selectLogBacklog(pool)).messages !== 0) {
     if (performance.now() - startedAt > PATIENCE_MS) throw new Error(`${await stream.count()} of ${count} after 2 min`)
     await sleep(lookMs)
   }

@@ -229,7 +229,7 @@ describe('migrate', () => {
     await other.pool.query('update postcommit.installation set system_identifier = 1')
     expect(await rebase()).toMatchObject({
       code: 0,
-      stdout: 'main: rebased 1 messages of the log; relays may be started.\n',
+      stdout: 'main: rebased; 1 messages are to be published; relays may be started.\n',
     })
     expect(await rebase()).toMatchObject({ code: 1 })
   })

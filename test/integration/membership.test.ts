@@ -2,6 +2,7 @@ import { createRelay } from '@postcommit/relay'
 import { pino } from 'pino'
 import { createOutbox } from 'postcommit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { History } from '../../relay/membership/history.ts'
 import { join, type Membership } from '../../relay/membership/membership.ts'
 import { claimDue } from '../../relay/store/claim-due.ts'
 import { takeShard } from '../../relay/store/take-shard.ts'
@@ -27,6 +28,7 @@ async function enter(name: string, leaseMs = 10_000): Promise<Membership> {
     identity: { name, version: '0', destinations: [] },
     leaseMs,
     log,
+    history: new History({ source: 'main', log, retentionMs: 60_000 }),
     onNotify: () => undefined,
     onShards: () => undefined,
   })

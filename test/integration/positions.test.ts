@@ -87,7 +87,7 @@ describe('partitions', () => {
     await db.pool.query(`select setval('postcommit.outbox_id', 1000000)`)
     await dropOldPartitions(db.pool, 0, log)
     expect(await names()).toContain('outbox_p0')
-    await db.pool.query('update postcommit.position set low = 1000000')
+    await db.pool.query('update postcommit.position set low = 1000000, snapshot = pg_current_snapshot()')
     await dropOldPartitions(db.pool, 3_600_000, log)
     expect(await names()).toContain('outbox_p0')
     await dropOldPartitions(db.pool, 0, log)

@@ -159,6 +159,7 @@ describe('WindowReader', () => {
       inFlightMax: 10,
       pollMs: { min: 2, max: 10 },
       onRead: () => undefined,
+      onHandedOn: () => undefined,
       onOldNumber: () => undefined,
       newest: [],
       broker: {

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { NATS_DESTINATION } from 'postcommit/protocol'
 import type { RelayConfig } from '../../config/schema.ts'
+import { selectSequenceLag } from '../../store/advance-sequence.ts'
 import { countDefaultPartition } from '../../store/count-default-partition.ts'
 import { countDeliveries } from '../../store/count-deliveries.ts'
 import { selectInstallation } from '../../store/select-installation.ts'
@@ -42,12 +43,20 @@ async function checkRelays(source: string, pool: pg.Pool): Promise<readonly Chec
 }
 
 async function checkRoom(source: string, pool: pg.Pool): Promise<readonly Check[]> {
-  const { ok, warn } = checksAbout(source)
+  const { ok, warn, fail } = checksAbout(source)
   const { partitionSize } = await selectInstallation(pool)
   const { sequence } = await selectLogProgress(pool)
   const newest = (await selectPartitions(pool)).at(-1)?.end ?? 0n
+  const lag = await selectSequenceLag(pool)
   const astray = await countDefaultPartition(pool)
   return [
+    lag === undefined
+      ? ok('sequence', 'beyond every id of the log')
+      : fail(
+          'sequence',
+          `it is at ${lag.sequence}, and there are ids up to ${lag.highest}: it was set back`,
+          'A running relay puts it right; until then commits may fail with 23505.',
+        ),
     newest - sequence > partitionSize / 2n
       ? ok('partitions', `made ahead for ${newest - sequence} more messages`)
       : warn(
@@ -76,15 +85,17 @@ async function checkWaiting(source: string, pool: pg.Pool, { destinations }: Rel
     ({ state, destination }) =>
       state !== 'dead' && destination !== NATS_DESTINATION && destinations[destination] === undefined,
   )
-  const oldestMs = log.oldestAgeSeconds * 1000
+  const oldestMs = (log.oldestAgeSeconds ?? 0) * 1000
   return [
-    oldestMs > OLD_MS
-      ? warn(
-          'log',
-          `${log.messages} messages wait for the broker, the oldest for ${formatDuration(oldestMs)}`,
-          'See: postcommit list --state waiting',
-        )
-      : ok('log', `${log.messages} messages wait for the broker`),
+    log.messages === null
+      ? warn('log', 'what waits is not known, because the log was written elsewhere', 'See the check of the cluster.')
+      : oldestMs > OLD_MS
+        ? warn(
+            'log',
+            `${log.messages} messages wait for the broker, the oldest for ${formatDuration(oldestMs)}`,
+            'See: postcommit list --state waiting',
+          )
+        : ok('log', `${log.messages} messages wait for the broker`),
     ...dead.map(({ destination, count }) =>
       warn(
         'dead letters',

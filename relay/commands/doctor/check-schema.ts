@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { PostcommitError } from 'postcommit/protocol'
+import { originOf } from '../../engine/whereabouts.ts'
 import { migrationStatus, readMigrations } from '../../store/migrate.ts'
 import { selectInstallation } from '../../store/select-installation.ts'
 import { selectMissingObjects } from '../../store/select-missing-objects.ts'
@@ -28,8 +29,8 @@ export async function checkSchema(source: string, pool: pg.Pool): Promise<readon
   }
   const missing = await selectMissingObjects(pool, objectNames())
   const lacking = await selectMissingPrivileges(pool)
-  const { systemIdentifier } = await selectInstallation(pool)
-  const moved = systemIdentifier !== (await selectServerFacts(pool)).systemIdentifier
+  const installation = await selectInstallation(pool)
+  const origin = originOf(installation, await selectServerFacts(pool))
   return [
     ...checks,
     missing.length === 0
@@ -38,13 +39,16 @@ export async function checkSchema(source: string, pool: pg.Pool): Promise<readon
     lacking.length === 0
       ? ok('privileges', 'this user may do what a relay does')
       : warn('privileges', `this user lacks ${lacking.join(', ')}`, 'Grant them if relays connect as this user.'),
-    moved
-      ? fail(
-          'cluster',
-          'its log was written by another PostgreSQL cluster (a restored dump?)',
-          'Run: postcommit rebase',
-        )
-      : ok('cluster', 'its log was written here'),
+    origin === undefined
+      ? ok('cluster', 'its log was written here')
+      : fail('cluster', `its log was written in ${origin} (a restored dump?)`, 'Run: postcommit rebase'),
+    installation.doubt === null
+      ? ok('history', 'nothing says that committed transactions are missing')
+      : fail(
+          'history',
+          installation.doubt,
+          'What was published and is missing here: postcommit audit. When that is dealt with: postcommit audit --acknowledge',
+        ),
   ]
 }
 

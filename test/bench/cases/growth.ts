@@ -181,9 +181,9 @@ async function measureRead(bench: Bench, { reader, forgetful, openedAt }: HeldSe
   )
 }
 
-async function rangeOf(reader: pg.Client, low: bigint): Promise<WindowRange> {
+async function rangeOf(reader: pg.Client, floor: bigint): Promise<WindowRange> {
   const { rows } = await reader.query<{ snapshot: string }>('select pg_current_snapshot()::text as snapshot')
-  return { after: parseSnapshot(rows[0]?.snapshot ?? ''), low, slotFirst: 0, slotLast: 63 }
+  return { after: parseSnapshot(rows[0]?.snapshot ?? ''), floor, slotFirst: 0, slotLast: 63 }
 }
 
 /** The median of some hundred reads, as often as there are rounds. */
