@@ -4,11 +4,11 @@ import type pg from 'pg'
 import type { Logger } from 'pino'
 import { type ErrorCode, PostcommitError } from 'postcommit/protocol'
 import { type Listening, listen } from '../http-server.ts'
-import { isLoopback } from '../loopback.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { ANYBODY, Authenticator, type Caller } from './authenticator.ts'
 import { asUnavailable, forbidden } from './carry-out.ts'
 import { API_HOST, API_PORT, checkApiExposure } from './exposure.ts'
+import { checkLocal } from './local-request.ts'
 import { problemOf, Refused } from './problem.ts'
 import { RateLimit, RateLimited } from './rate-limit.ts'
 import type { ApiContext, Performing, Route } from './route.ts'
@@ -224,11 +224,7 @@ function sendProblem(answer: FastifyReply, requestId: string, error: PostcommitE
   answer.code(problem.status).type('application/problem+json').send(JSON.stringify(problem))
 }
 
-/**
- * Without keys the address is the only lock: a web page that a browser of this host shows may send requests there under
- * a name of its own that leads to 127.0.0.1. Such a request says that name.
- */
-function anybodyHere({ headers: { host = '' } }: FastifyRequest): Caller {
-  if (isLoopback(host.replace(/:\d+$/, ''))) return ANYBODY
-  throw new PostcommitError('POSTCOMMIT_FORBIDDEN', { reason: 'without keys only requests to a loopback address are' })
+function anybodyHere({ headers }: FastifyRequest): Caller {
+  checkLocal(headers, { allowExposed: false })
+  return ANYBODY
 }

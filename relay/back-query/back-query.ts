@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events'
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import { failpoint } from 'postcommit/protocol'
+import { randomIn } from '../coordinator/dtm-words.ts'
 import type { DecidedMessage, Handed } from '../coordinator/hand-over.ts'
 import { transactionOf } from '../coordinator/model.ts'
 import { Recorder } from '../coordinator/recorder.ts'
@@ -277,17 +278,17 @@ export class BackQueryLoop {
       await this.#recorder.write(this.#progress(row, token, { dueAtMs: nowMs + message.backOff.capMs }), isStillOurs)
       return
     }
-    const change = recordVerdict(message satisfies Message, outcome, row.asked, nowMs, Math.random())
+    const change = recordVerdict(message satisfies Message, outcome, row.asked, nowMs, randomIn(row, Math))
     switch (change.kind) {
       case 'late':
         log.error({ source, gid: row.gid, alarm: change.alarm }, 'a verdict contradicts what was decided')
         return
       case 'undecided': {
-        const { checks: asked, dueAtMs, inDoubt } = change
+        const { checks: asked, dueAtMs, comesIntoDoubt } = change
         const event = outcome === 'unreachable' ? undefined : 'asked'
         const reason = error === undefined ? outcome : `${outcome}: ${error}`
         const entry = { source, gid: row.gid, verdict: outcome, error, asked }
-        if (inDoubt && asked > row.asked) log.warn(entry, 'a prepared message is in doubt')
+        if (comesIntoDoubt) log.warn(entry, 'a prepared message is in doubt')
         const progress = this.#progress(row, token, { dueAtMs, asked, error: reason, event, durationMs: tookMs })
         await this.#recorder.write(progress, isStillOurs)
         failpoint('back_query.after_record')

@@ -46,7 +46,8 @@ export function relayOptions(config: RelayConfig, cwd: string): Omit<RelayOption
   }
 }
 
-function coordinatorOptions({ coordinator, api, dtm }: RelayConfig): Pick<RelayOptions, 'coordinator' | 'api' | 'dtm'> {
+function coordinatorOptions(config: RelayConfig): Pick<RelayOptions, 'coordinator' | 'api' | 'dtm'> {
+  const { coordinator, api, dtm, http } = config
   const {
     database,
     checks,
@@ -67,7 +68,8 @@ function coordinatorOptions({ coordinator, api, dtm }: RelayConfig): Pick<RelayO
   return {
     coordinator: { database, checks, checkSubjects, checkAfterMs, deadlineMs, ...urls, ...alerts },
     ...(api.enabled && { api: { host, port, auth, ...limit } }),
-    ...(enabled && { dtm: dtmOptions }),
+    // The same metrics as under /metrics, so the same token.
+    ...(enabled && { dtm: { ...dtmOptions, ...(http.token !== undefined && { metricsToken: http.token }) } }),
   }
 }
 

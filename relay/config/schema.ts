@@ -162,7 +162,9 @@ const Http = z.strictObject({
     .min(16)
     .optional()
     .meta({ secret: true })
-    .describe('Bearer token demanded by /metrics, and by the details of /readyz. /livez never asks for it.'),
+    .describe(
+      'Bearer token demanded by /metrics, by /api/metrics of DTM, and by the details of /readyz. /livez never asks for it.',
+    ),
 })
 
 const Api = z.strictObject({

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { failpoint } from 'postcommit/protocol'
 import type { BranchAnswer, BranchCall } from '../destinations/branch-call.ts'
-import { readBranchAnswer, readLenientAnswer } from '../engine/branch-answer.ts'
+import { type AnswerFacts, readBranchAnswer, readDtmAnswer, readLenientAnswer } from '../engine/branch-answer.ts'
 import { errorText } from '../engine/error-text.ts'
 import { readJsonRpcAnswer } from '../engine/json-rpc-answer.ts'
 import type { CallOutcome } from '../engine/transaction/record-outcome.ts'
@@ -86,10 +86,10 @@ export class BranchCaller {
 function endedOf(started: StartedCall, answer: BranchAnswer, durationMs: number): EndedCall {
   switch (answer.kind) {
     case 'answered': {
-      const { row, route } = started
+      const { row } = started
       const { status, body, retryAfterMs } = answer
       const facts = { status, retryAfterMs, text: () => body?.toString('utf8') ?? '' }
-      const { outcome, result } = readerOf(row, route)(facts)
+      const { outcome, result } = read(started, facts)
       const isKept = outcome.kind === 'done' && row.mode !== 'msg' && body !== undefined && body.length > 0
       return {
         outcome: inItsWords(started, answer, outcome),
@@ -109,14 +109,15 @@ function endedOf(started: StartedCall, answer: BranchAnswer, durationMs: number)
   }
 }
 
-function readerOf(row: StartedCall['row'], route: StartedCall['route']) {
+function read({ row, route }: StartedCall, facts: AnswerFacts) {
+  const { lenient = false } = readStoredOptions(row.options)
   switch (dialectOf(row, route)) {
     case 'v1':
-      return readBranchAnswer
+      return readBranchAnswer(facts)
     case 'dtm':
-      return readStoredOptions(row.options).lenient === true ? readLenientAnswer : readBranchAnswer
+      return lenient ? readLenientAnswer(facts) : readDtmAnswer(facts)
     case 'dtm-json-rpc':
-      return readJsonRpcAnswer
+      return readJsonRpcAnswer(facts, lenient)
   }
 }
 

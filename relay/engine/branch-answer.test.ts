@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { readBranchAnswer, readLenientAnswer } from './branch-answer.ts'
+import { readBranchAnswer, readDtmAnswer, readLenientAnswer } from './branch-answer.ts'
 
 const answer = (status: number, body = '') => ({ status, text: () => body })
 
@@ -38,6 +38,34 @@ describe('readBranchAnswer', () => {
   test('a pause that is asked for is kept', () => {
     const { outcome } = readBranchAnswer({ ...answer(503), retryAfterMs: 2000 })
     expect(outcome).toEqual({ kind: 'retry', error: 'answered 503', retryAfterMs: 2000 })
+  })
+})
+
+describe('readDtmAnswer', () => {
+  test.each([
+    [200, '{"dtm_result":"SUCCESS"}', 'done'],
+    [200, '{"dtm_result":"FAILURE","message":"no stock"}', 'failure'],
+    [200, '{"dtm_result":"DTMFAILUREERROR"}', 'failure'],
+    [200, '{"dtm_result":"ONGOING"}', 'ongoing'],
+    [400, '{"dtm_result":"FAILURE"}', 'failure'],
+    [500, '{"dtm_result":"FAILURE"}', 'failure'],
+    [500, '{"dtm_result":"SUCCESS"}', 'retry'],
+    [409, '{"dtm_result":"SUCCESS"}', 'failure'],
+    [409, '{"dtm_result":"ONGOING"}', 'ongoing'],
+    [425, '{"dtm_result":"FAILURE"}', 'ongoing'],
+    [409, '', 'failure'],
+    [425, '', 'ongoing'],
+    [201, '', 'done'],
+    [200, 'null', 'done'],
+    // Data of the business.
+    [200, '{"note":"FAILURE, ONGOING"}', 'done'],
+    [200, '{"order":{"dtm_result":"FAILURE"}}', 'done'],
+    [200, '[{"dtm_result":"FAILURE"}]', 'done'],
+    [200, '"dtm_result: FAILURE"', 'done'],
+    [200, '{"dtm_result":{"FAILURE":1}}', 'done'],
+    [500, 'FAILURE', 'retry'],
+  ])('%i %s: %s', (status, body, kind) => {
+    expect(readDtmAnswer(answer(status, body)).outcome.kind).toBe(kind)
   })
 })
 

@@ -1,4 +1,5 @@
 import type { CallResult } from './breaker.ts'
+import { contentOf, dtmWordOf, lenientWordOf } from './dtm-result.ts'
 import { errorText } from './error-text.ts'
 import type { CallOutcome } from './transaction/record-outcome.ts'
 
@@ -48,19 +49,31 @@ function detailOf(text: string): string | undefined {
 }
 
 /**
+ * Reads the answer of a branch of DTM: by `dtm_result` if it is a JSON object that has it, whatever the status, because
+ * many services answer 200 with it; otherwise by the status. A status of Failure or Ongoing stands against a SUCCESS.
+ */
+export function readDtmAnswer(answer: AnswerFacts): ReadAnswer {
+  const word = answer.status === 425 ? 'ONGOING' : dtmWordOf(contentOf(answer.text()))
+  return word === 'ONGOING' || word === 'FAILURE' ? byWord(word, answer) : readBranchAnswer(answer)
+}
+
+/**
  * Reads the answer as DTM does: ONGOING and FAILURE anywhere in the text count, whatever the status, and of all
  * statuses only 200 is done. Business data that holds one of the words is read as a decision, which is why this is not
  * the default.
  */
 export function readLenientAnswer(answer: AnswerFacts): ReadAnswer {
-  const text = answer.text()
-  if (answer.status === 425 || text.includes('ONGOING')) return { outcome: { kind: 'ongoing' }, result: 'ok' }
-  if (answer.status === 409 || text.includes('FAILURE')) {
-    return { outcome: { kind: 'failure', error: errorText(`answered ${answer.status} with FAILURE`) }, result: 'ok' }
-  }
+  const word = lenientWordOf(answer.status, answer.text())
+  if (word !== undefined) return byWord(word, answer)
   if (answer.status === 200) return { outcome: { kind: 'done' }, result: 'ok' }
   const read = readBranchAnswer(answer)
   return read.outcome.kind === 'done'
     ? { outcome: { kind: 'retry', error: `answered ${answer.status}` }, result: 'ok' }
     : read
+}
+
+/** What a word of DTM stands for. */
+export function byWord(word: 'ONGOING' | 'FAILURE', { status }: AnswerFacts): ReadAnswer {
+  if (word === 'ONGOING') return { outcome: { kind: 'ongoing' }, result: 'ok' }
+  return { outcome: { kind: 'failure', error: `answered ${status} with FAILURE` }, result: 'ok' }
 }

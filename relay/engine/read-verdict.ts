@@ -1,4 +1,5 @@
 import { type BackQuery, parseVerdict } from 'postcommit/protocol'
+import { contentOf, dtmWordOf, fieldOf, isNothing, lenientWordOf } from './dtm-result.ts'
 import type { CheckOutcome } from './transaction/record-verdict.ts'
 
 /** The answer to a back-query. */
@@ -20,28 +21,37 @@ export function readVerdict({ status, text }: VerdictAnswer, asked: BackQuery): 
 }
 
 /**
- * Reads the answer of a client of DTM. Its clients answer `{"dtm_result":"SUCCESS"}` with 200, or FAILURE with 409, or
- * ONGOING with 425; anything else decides nothing, unless `lenient` asks for DTM's own reading: the words count anywhere
- * in the text, and any other 200 is a commit, also that of an error page.
+ * Reads the answer of a service of DTM. What its clients and their examples answer decides: `dtm_result` in a JSON
+ * object; 200 with nothing in it, which is a handler without a result; 409 with an `error`, which is a handler that
+ * failed. A page of another program has none of these and decides nothing, unless `lenient` asks for DTM's own reading:
+ * the words count anywhere in the text, and any other 200 is a commit, also that of an error page.
  */
-export function readDtmVerdict({ status, text = '' }: VerdictAnswer, lenient: boolean): CheckOutcome {
+export function readDtmVerdict({ status, text }: VerdictAnswer, lenient: boolean): CheckOutcome {
   if (lenient) {
-    if (status === 425 || text.includes('ONGOING')) return 'in_progress'
-    if (status === 409 || text.includes('FAILURE')) return 'aborted'
+    const said = lenientWordOf(status, text ?? '')
+    if (said !== undefined) return said === 'ONGOING' ? 'in_progress' : 'aborted'
     return status === 200 ? 'committed' : 'unknown'
   }
-  if (status === 429 || status === 503) return 'unreachable'
-  const result = dtmResult(text)
-  if (status === 200 && result === 'SUCCESS') return 'committed'
-  if (status === 409 && result === 'FAILURE') return 'aborted'
-  return status === 425 ? 'in_progress' : 'unknown'
+  // What is longer than any verdict is a page, and not an answer without content.
+  const value = text === undefined ? [] : contentOf(text)
+  const word = dtmWordOf(value)
+  if (status === 425 || word === 'ONGOING') return 'in_progress'
+  switch (status) {
+    case 200:
+      if (word === 'FAILURE') return 'aborted'
+      return word === 'SUCCESS' || isNothing(value) ? 'committed' : 'unknown'
+    case 409:
+      if (word === undefined) return carriesError(value) ? 'aborted' : 'unknown'
+      return word === 'FAILURE' ? 'aborted' : 'unknown'
+    case 429:
+    case 503:
+      return 'unreachable'
+    default:
+      return 'unknown'
+  }
 }
 
-function dtmResult(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && 'dtm_result' in value ? value.dtm_result : undefined
-  } catch {
-    return undefined
-  }
+function carriesError(value: unknown): boolean {
+  const error = fieldOf(value, 'error')
+  return error !== false && error !== 0 && !isNothing(error)
 }

@@ -1,6 +1,6 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
-import { type FastifyRequest, fastify } from 'fastify'
+import { fastify } from 'fastify'
 import type { Registry } from 'prom-client'
+import { bearsToken } from '../bearer-token.ts'
 import { type ListenAddress, type Listening, listen } from '../http-server.ts'
 import { watchEventLoop } from './event-loop.ts'
 
@@ -60,12 +60,12 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
     const { sources, nats } = health()
     const unread = sources.filter(({ readAgeMs }) => readAgeMs === undefined || readAgeMs > READ_AGE_MAX_MS)
     const status = draining ? 'draining' : unread.length > 0 || sources.length === 0 ? 'not ready' : 'ready'
-    const details = isAllowed(request, options.token) ? { sources: sources.map(describeSource), nats } : {}
+    const details = bearsToken(request.headers, options.token) ? { sources: sources.map(describeSource), nats } : {}
     return reply.code(status === 'ready' ? 200 : 503).send({ status, ...details })
   })
 
   app.get('/metrics', async (request, reply) => {
-    if (!isAllowed(request, options.token)) {
+    if (!bearsToken(request.headers, options.token)) {
       return reply.code(401).header('www-authenticate', 'Bearer').send({ status: 'unauthenticated' })
     }
     // What cannot be counted in time keeps its last value; the counters of this process are worth showing alone.
@@ -93,17 +93,6 @@ function describeSource({ source, readAgeMs, problem, doubt }: ObservedHealth['s
     problem: problem ?? null,
     doubt: doubt ?? null,
   }
-}
-
-function isAllowed(request: FastifyRequest, token: string | undefined): boolean {
-  if (token === undefined) return true
-  const given = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
-  // Digests have one length, so that comparing takes the same time whatever was given.
-  return given !== undefined && timingSafeEqual(sha256(given), sha256(token))
-}
-
-function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
 }
 
 /** Callers that come together share one run, and a run is not repeated within `REFRESH_MS`. */

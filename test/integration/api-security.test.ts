@@ -165,6 +165,9 @@ describe('without keys', () => {
     expect(await status({ host: `localhost:${port}` })).toBe(404)
     expect(await status({ host: 'rebound.example.org' })).toBe(403)
     expect(await status({ host: `127.0.0.1.example.org:${port}` })).toBe(403)
+    expect(await status({ origin: 'http://localhost:3000' })).toBe(404)
+    expect(await status({ origin: 'https://example.org' })).toBe(403)
+    expect(await status({ 'sec-fetch-site': 'cross-site' })).toBe(403)
     // What a page may send without asking is not JSON by its type.
     const sent = await fetch(`${local.url}/v1/transactions/g:abort`, { method: 'POST', body: '{}' })
     expect(sent.status).toBe(415)

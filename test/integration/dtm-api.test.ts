@@ -31,6 +31,7 @@ const submit = async (request: TransBody) => {
   await dtm.waitProcessed(request.gid)
 }
 const wrong = (message: string) => ({ status: 500, json: { message } })
+const unknownGid = wrong('no TransGlobal with gid: nobody found')
 const list = (json: Record<string, unknown>, name: string) => json[name] as Record<string, unknown>[]
 
 describe('api', () => {
@@ -155,7 +156,7 @@ describe('api', () => {
       status: 409,
       json: { message: 'global transaction force stop error. status: succeed. error: FAILURE' },
     })
-    expect(await dtm.post('/forceStop', { gid: 'nobody' })).toMatchObject(wrong('storage: NotFound'))
+    expect(await dtm.post('/forceStop', { gid: 'nobody' })).toMatchObject(unknownGid)
   })
 
   // At DTM the time of a transaction that has ended is moved as well, to no effect; here one that waits goes on.
@@ -168,7 +169,7 @@ describe('api', () => {
     await dtm.waitProcessed(gid)
     expect(await dtm.status(gid)).toBe('succeed')
     expect(await dtm.post('/resetNextCronTime', { gid })).toMatchObject(OK)
-    expect(await dtm.post('/resetNextCronTime', { gid: 'nobody' })).toMatchObject(wrong('storage: NotFound'))
+    expect(await dtm.post('/resetNextCronTime', { gid: 'nobody' })).toMatchObject(unknownGid)
   })
 
   test('TestAPIResetCronTime', async () => {

@@ -30,12 +30,12 @@ beforeEach(async () => {
   await db.pool.query('update account set balance = 10000')
 })
 
-const call = async (body: unknown) => {
+const call = async (body: unknown, status = 200) => {
   const answer = await fetch(`${new URL(relay.url).origin}/api/json-rpc`, {
     method: 'POST',
     body: typeof body === 'string' ? body : JSON.stringify(body),
   })
-  expect(answer.status).toBe(200)
+  expect(answer.status).toBe(status)
   return (await answer.json()) as { error: { code: number; message: string } | null; result: unknown; id: string }
 }
 const request = (method: string, params?: unknown) => call({ jsonrpc: '2.0', id: 'no-use', method, params })
@@ -131,7 +131,8 @@ describe('msg json-rpc', () => {
   })
 
   test('TestMsgJprcAbnormal', async () => {
-    expect((await call('not json')).error?.code).toBe(-32700)
+    expect((await call('not json', 400)).error?.code).toBe(-32700)
+    expect((await call({ jsonrpc: '2.0', id: 7, method: 'newGid' }, 400)).error?.code).toBe(-32700)
     expect((await call({ id: 'x', method: 'newGid' })).error?.code).toBe(-32600)
     expect((await call({ jsonrpc: '2.0', id: '', method: 'newGid' })).error?.code).toBe(-32600)
     expect((await request('not-exists')).error).toEqual({ code: -32601, message: 'Method not found: not-exists' })
@@ -139,7 +140,14 @@ describe('msg json-rpc', () => {
 
   test('TestMsgJprcAbnormal2', async () => {
     expect((await request('submit', {})).error?.code).toBe(-32603)
-    expect((await request('abort', { gid: 'nobody' })).error).toEqual({ code: -32603, message: 'storage: NotFound' })
+    expect((await request('abort', { gid: 'nobody' })).error).toEqual({
+      code: -32603,
+      message: 'no TransGlobal with gid: nobody found',
+    })
+    expect((await request('prepare', { gid: 'nobody', trans_type: 'tcc' })).error).toEqual({
+      code: -32603,
+      message: "trans type 'tcc' is not served here",
+    })
     // A method takes parameters by their names; that shows at DTM when it is called.
     const wrong = { ...message('TestMsgJprcAbnormal2'), payloads: ['[1]', '{}'] }
     expect((await request('submit', wrong)).error).toEqual({

@@ -44,27 +44,6 @@ const wrong = (message: string | RegExp) => ({
 })
 
 describe('where DTM is less careful', () => {
-  test.each([
-    ['null', 'prepared', 'succeed'],
-    ['<html>It works</html>', 'prepared', 'succeed'],
-    ['{"dtm_result":"SUCCESS"}', 'succeed', 'succeed'],
-    ['{"dtm_result":"FAILURE"}', 'prepared', 'failed'],
-    ['all ONGOING orders', 'prepared', 'prepared'],
-  ])('200 with %s to a back-query leaves it %s, at DTM %s', async (text, here, there) => {
-    for (const [current, status] of [
-      [strict, here],
-      [lenient, there],
-    ] as const) {
-      relay = current
-      const gid = newGid()
-      expect(await dtm.post('/prepare', messageRequest(busi, gid))).toMatchObject(OK)
-      busi.switches.queryPreparedText.setOnce(text)
-      await dtm.cronOnce(gid, { now: 60 })
-      expect(await dtm.status(gid)).toBe(status)
-      await dtm.post('/abort', { gid, trans_type: 'msg' })
-    }
-  })
-
   test('an empty query_prepared is refused, at DTM it is a commit when its time has come', async () => {
     const message = { ...messageRequest(busi, newGid()), query_prepared: '' }
     expect(await dtm.post('/prepare', message)).toMatchObject(wrong(/^query_prepared is empty/))

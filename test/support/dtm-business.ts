@@ -45,8 +45,9 @@ export interface DtmBusiness {
     readonly transInRevert: Switch<Result>
     readonly transOutRevert: Switch<Result>
     readonly queryPrepared: Switch<Result>
-    /** The whole text of the next answer to a back-query, with 200. */
+    /** The whole text of the next answer to a back-query, with 200 unless the next switch says otherwise. */
     readonly queryPreparedText: Switch<string>
+    readonly queryPreparedStatus: Switch<'409' | '500'>
     readonly failureReason: Switch<string>
   }
   readonly calls: BusinessCall[]
@@ -65,6 +66,7 @@ interface Outcome {
   readonly result?: Result
   readonly reason?: string
   readonly text?: string
+  readonly status?: number
 }
 
 /**
@@ -78,6 +80,7 @@ export async function dtmBusiness(db?: pg.Pool): Promise<DtmBusiness> {
     transOutRevert: new Switch(),
     queryPrepared: new Switch(),
     queryPreparedText: new Switch(),
+    queryPreparedStatus: new Switch(),
     failureReason: new Switch(),
   }
   const calls: BusinessCall[] = []
@@ -130,6 +133,8 @@ async function answerMethod(call: BusinessCall, routes: Record<string, Route>): 
   }
   const names = Object.entries(params).filter(([name]) => ['gid', 'trans_type', 'branch_id', 'op'].includes(name))
   const query = new URLSearchParams(names)
+  // As libraries answer for a method that returns nothing.
+  if (method === 'NoResult') return JSON.stringify({ error: null, id, jsonrpc: '2.0' })
   const outcome = await routes[method]?.({ ...call, path: `/${method}?${query}`, query, body: JSON.stringify(params) })
   const { status, text } = answerOf(outcome ?? { result: 'ERROR' })
   const code = { 409: -32901, 425: -32902, 500: -32603 }[status]
@@ -138,8 +143,8 @@ async function answerMethod(call: BusinessCall, routes: Record<string, Route>): 
   return JSON.stringify({ jsonrpc: '2.0', id, error, result: code === undefined ? said : null })
 }
 
-function answerOf({ result = 'SUCCESS', reason, text }: Outcome): { readonly status: number; readonly text: string } {
-  if (text !== undefined) return { status: 200, text }
+function answerOf({ result = 'SUCCESS', reason, text, status = 200 }: Outcome) {
+  if (text !== undefined) return { status, text }
   const message = reason ?? result
   switch (result) {
     case 'FAILURE':
@@ -173,7 +178,8 @@ function plainRoutes(switches: DtmBusiness['switches'], alerts: Record<string, u
     TransOutRevert: business(switches.transOutRevert, undefined),
     QueryPrepared: () => {
       const text = switches.queryPreparedText.fetch()
-      return text === '' ? { result: switches.queryPrepared.fetch() || 'SUCCESS' } : { text }
+      const status = Number(switches.queryPreparedStatus.fetch() || 200)
+      return text === '' ? { result: switches.queryPrepared.fetch() || 'SUCCESS' } : { text, status }
     },
     TransOutHeaderYes: (call) => (call.headers['test_header'] === undefined ? { result: 'ERROR' } : transOut(call)),
     TransOutTimeout: async (call) => {

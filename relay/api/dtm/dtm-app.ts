@@ -1,7 +1,9 @@
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
-import { LIMITS } from 'postcommit/protocol'
+import { LIMITS, PostcommitError } from 'postcommit/protocol'
 import type { Registry } from 'prom-client'
+import { bearsToken } from '../../bearer-token.ts'
 import { RELAY_VERSION } from '../../version.ts'
+import { checkLocal, type LocalRules } from '../local-request.ts'
 import { DtmError } from './dtm-error.ts'
 import { answerJsonRpc } from './dtm-json-rpc.ts'
 import type { DtmStory } from './dtm-story.ts'
@@ -18,17 +20,20 @@ export interface DtmServed {
 }
 
 /** How DTM's routes are made. */
-export interface DtmAppOptions {
+export interface DtmAppOptions extends LocalRules {
   /** Undefined while there are no transactions: the relay is being started or stopped. */
   readonly served: () => DtmServed | undefined
   readonly registry: Registry
   /** Off: where DTM is less careful, so is this. */
   readonly strict: boolean
+  /** Demanded by the metrics. */
+  readonly metricsToken: string | undefined
 }
 
 type Handler = (request: FastifyRequest) => Promise<unknown> | unknown
 
 const PREFIX = '/api/dtmsvr'
+const WORKFLOW = '/prepareWorkflow'
 /** How far back unfinished transactions are looked for, seconds: three times DTM's time to fail. */
 const RESET_AFTER = '105'
 const LIMIT = '100'
@@ -36,7 +41,7 @@ const LIMIT_MAX = 1000
 
 /** DTM's HTTP interface, not listening yet. It has no authentication, as DTM has none. */
 export function createDtmApp(options: DtmAppOptions): FastifyInstance {
-  const { registry, strict } = options
+  const { strict } = options
   const served = () => present(options.served())
   const app = fastify({
     logger: false,
@@ -48,7 +53,8 @@ export function createDtmApp(options: DtmAppOptions): FastifyInstance {
   // DTM reads every body as JSON, whatever it is said to be.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string' }, (_, body, done) => done(null, body))
-  app.setErrorHandler((error, _, reply) => tell(reply, error))
+  app.addHook('onRequest', async ({ headers }) => checkLocal(headers, options))
+  app.setErrorHandler((error, request, reply) => tell(reply, error, request))
   app.setNotFoundHandler((_, reply) => reply.code(404).type('text/plain').send('404 page not found'))
 
   const get = (path: string, handler: Handler) => app.get(PREFIX + path, wrapped(handler))
@@ -66,8 +72,8 @@ export function createDtmApp(options: DtmAppOptions): FastifyInstance {
   for (const path of ['/registerBranch', '/registerXaBranch', '/registerTccBranch']) {
     post(path, (request) => served().transactions.registerBranch(readStrings(jsonOf(request))))
   }
-  post('/prepareWorkflow', () => {
-    throw new DtmError("trans type 'workflow' is not served here")
+  post(WORKFLOW, () => {
+    throw new DtmError('workflows are not served here')
   })
   get('/query', (request) => {
     const gid = parameter(request, 'gid')
@@ -98,10 +104,23 @@ export function createDtmApp(options: DtmAppOptions): FastifyInstance {
   )
   get('/queryKV', (request) => served().topics.query(parameter(request, 'cat'), parameter(request, 'key')))
   get('/scanKV', (request) => served().topics.scan(parameter(request, 'cat'), positionOf(request), limitOf(request)))
-  app.get('/api/metrics', async (_, reply) => reply.type(registry.contentType).send(await registry.metrics()))
-  app.all('/api/ping', () => ({ msg: 'pong' }))
-  app.post('/api/json-rpc', (request) => answerJsonRpc(request.body, { served, strict }))
+  addBesides(app, served, options)
   return app
+}
+
+/** What DTM serves beside its own prefix. */
+function addBesides(app: FastifyInstance, served: () => DtmServed, { registry, strict, metricsToken }: DtmAppOptions) {
+  app.get('/api/metrics', async ({ headers }, reply) => {
+    if (!bearsToken(headers, metricsToken)) {
+      return reply.code(401).header('www-authenticate', 'Bearer').send({ message: 'the metrics need the token' })
+    }
+    return reply.type(registry.contentType).send(await registry.metrics())
+  })
+  app.all('/api/ping', () => ({ msg: 'pong' }))
+  app.post('/api/json-rpc', async (request, reply) => {
+    const { status, answer } = await answerJsonRpc(request.body, { served, strict })
+    return reply.code(status).send(answer)
+  })
 }
 
 function present(served: DtmServed | undefined): DtmServed {
@@ -114,14 +133,17 @@ function wrapped(handler: Handler) {
     try {
       return await reply.send((await handler(request)) ?? { dtm_result: 'SUCCESS' })
     } catch (error) {
-      return tell(reply, error)
+      return tell(reply, error, request)
     }
   }
 }
 
 /** DTM's answer to everything that did not work: a refused request, a gid that is not there and a crash are all 500. */
-function tell(reply: FastifyReply, error: unknown): FastifyReply {
+function tell(reply: FastifyReply, error: unknown, request: FastifyRequest): FastifyReply {
   const message = error instanceof Error ? error.message : String(error)
+  if (request.routeOptions.url === PREFIX + WORKFLOW) return reply.code(200).send(failedWorkflow(request, message))
+  if (error instanceof PostcommitError && error.code === 'POSTCOMMIT_FORBIDDEN')
+    return reply.code(403).send({ message })
   if (!(error instanceof DtmError)) return reply.code(500).send({ message })
   switch (error.kind) {
     case 'failure':
@@ -131,6 +153,21 @@ function tell(reply: FastifyReply, error: unknown): FastifyReply {
     case 'other':
       return reply.code(500).send({ message })
   }
+}
+
+/**
+ * The clients of workflows look at no status and read `transaction` of whatever comes; those in Go end the process of
+ * the service if there is none. A workflow that has failed ends with its reason as an ordinary error.
+ */
+function failedWorkflow(request: FastifyRequest, reason: string): Fields {
+  let gid: unknown = ''
+  try {
+    gid = readFields(jsonOf(request))['gid']
+  } catch {
+    // It is refused all the same.
+  }
+  const status = { gid: typeof gid === 'string' ? gid : '', status: 'failed', rollback_reason: reason }
+  return { transaction: status, progresses: [] }
 }
 
 function jsonOf({ body }: FastifyRequest): unknown {

@@ -11,5 +11,15 @@ export class DtmError extends Error {
   }
 }
 
-/** DTM's own word for a gid or a topic that is not there. */
+/** DTM's own word for a topic that is not there. */
 export const NOT_FOUND = 'storage: NotFound'
+
+/** DTM's own words for a gid that is not there. */
+export function unknownGid(gid: string): DtmError {
+  return new DtmError(`no TransGlobal with gid: ${gid} found`)
+}
+
+/** The refusal of a kind of transaction that is not served. */
+export function notServed(transType: string): DtmError {
+  return new DtmError(`trans type '${transType}' is not served here`)
+}

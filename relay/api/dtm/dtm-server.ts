@@ -17,6 +17,8 @@ export interface DtmOptions {
   readonly strict?: boolean
   /** DTM has no authentication: listening beyond this host has to be wanted. */
   readonly allowExposed?: boolean
+  /** Bearer token demanded by `/api/metrics`; without it they are served to every request. */
+  readonly metricsToken?: string
 }
 
 /** What DTM's operations are carried out with, as far as it is not there from the beginning. */
@@ -33,7 +35,8 @@ export interface DtmSurroundings extends Omit<DtmTransactionsOptions, 'strict' |
 const PORT = 36789
 
 /** DTM's routes over the transactions of a relay, not listening yet. */
-export function openDtmApp({ strict = true }: DtmOptions, surroundings: DtmSurroundings): FastifyInstance {
+export function openDtmApp(options: DtmOptions, surroundings: DtmSurroundings): FastifyInstance {
+  const { strict = true, allowExposed = false, metricsToken } = options
   const { tenant, addresses, registry, transactions } = surroundings
   let known: { readonly parts: DtmParts; readonly served: DtmServed } | undefined
   return createDtmApp({
@@ -55,6 +58,8 @@ export function openDtmApp({ strict = true }: DtmOptions, surroundings: DtmSurro
     },
     registry,
     strict,
+    allowExposed,
+    metricsToken,
   })
 }
 

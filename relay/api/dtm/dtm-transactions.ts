@@ -9,8 +9,9 @@ import { expediteTransaction, expediteTransactions } from '../../store/transacti
 import type { NewTransaction } from '../../store/transaction/insert-transactions.ts'
 import { type MoveRule, moveTransactions } from '../../store/transaction/move-transactions.ts'
 import { selectTopics } from '../../store/transaction/select-topics.ts'
+import { selectTransaction } from '../../store/transaction/select-transaction.ts'
 import { selectTransactionStates, type TransactionState } from '../../store/transaction/select-transaction-states.ts'
-import { DtmError, NOT_FOUND } from './dtm-error.ts'
+import { DtmError, notServed, unknownGid } from './dtm-error.ts'
 import { frozenOperations, type HandInRules, handInTrans, topicsOf } from './hand-in-trans.ts'
 import type { TransRequest } from './trans-request.ts'
 
@@ -28,6 +29,10 @@ export type Done = undefined
 const ACTOR = 'a client of DTM'
 const ROUND_MS = { least: 3000, more: 2000 }
 const RESULT = 'wait result not return success: '
+/** As DTM spells it. */
+const UNKNOWN_RESULT = `your http/grpc result should be specified as in:
+http://d.dtm.pub/practice/arch.html#proto
+unkown result will be retried: `
 
 /** DTM's operations on global transactions, with its answers and texts. What is not possible is thrown as DtmError. */
 export class DtmTransactions {
@@ -82,10 +87,11 @@ export class DtmTransactions {
   }
 
   /** Decides that a transaction does not go forward. */
-  async abort({ gid, rollbackReason }: TransRequest): Promise<Done> {
+  async abort({ gid, transType, rollbackReason }: TransRequest): Promise<Done> {
     const { tenant, intake, coordinator } = this.#options
     const answer = await intake.abort({ tenant, gid, reason: rollbackReason })
-    if (answer.status === undefined) throw new DtmError(NOT_FOUND)
+    // Clients whose prepare was refused give up with this, and show its answer alone.
+    if (answer.status === undefined) throw REGISTERING.includes(transType) ? notServed(transType) : unknownGid(gid)
     if (answer.decision.kind !== 'ok') {
       const { mode = 'msg' } = (await this.#state(gid)) ?? {}
       const said = `trans type: '${mode}' current status '${answer.status}', cannot abort. FAILURE`
@@ -133,7 +139,7 @@ export class DtmTransactions {
   /** Registers a branch. Those modes that do are not served yet, so there is never a transaction to register it with. */
   async registerBranch(fields: Readonly<Record<string, string>>): Promise<Done> {
     const { gid = '', trans_type: mode = '' } = fields
-    if (!['tcc', 'xa', 'workflow'].includes(mode)) throw new DtmError(`unknow trans type: ${mode}`)
+    if (!REGISTERING.includes(mode)) throw new DtmError(`unknow trans type: ${mode}`)
     throw new DtmError(`no trans with gid: ${gid} status: prepared found FAILURE`, 'failure')
   }
 
@@ -156,14 +162,23 @@ export class DtmTransactions {
       const reason = rollbackReason?.replace(/ FAILURE$/, '')
       throw new DtmError(reason ? `${reason} FAILURE` : `${RESULT}FAILURE`, 'failure')
     }
-    throw this.#options.strict
-      ? new DtmError(`${RESULT}ONGOING`, 'ongoing')
-      : new DtmError(`${RESULT}FAILURE`, 'failure')
+    if (this.#options.strict) throw new DtmError(`${RESULT}ONGOING`, 'ongoing')
+    throw (await this.#troubleOf(gid)) ?? new DtmError(`${RESULT}FAILURE`, 'failure')
+  }
+
+  /** What DTM says of a message whose branch has not succeeded: the error of it, 409 only if it has refused. */
+  async #troubleOf(gid: string): Promise<DtmError | undefined> {
+    const { client, tenant } = this.#options
+    const story = await selectTransaction(client, { tenant, gid })
+    if (story?.mode !== 'msg') return undefined
+    const { lastError } = story.branches.find((branch) => branch.status === 'prepared' && branch.lastError) ?? {}
+    if (!lastError) return undefined
+    return new DtmError(UNKNOWN_RESULT + lastError, lastError.endsWith(' FAILURE') ? 'failure' : 'other')
   }
 
   async #stateOf(gid: string): Promise<TransactionState> {
     const state = await this.#state(gid)
-    if (state === undefined) throw new DtmError(NOT_FOUND)
+    if (state === undefined) throw unknownGid(gid)
     return state
   }
 
@@ -175,6 +190,9 @@ export class DtmTransactions {
 }
 
 const ROUNDS_MAX = 6
+
+/** The types whose branches are registered by their clients: none of them is served yet. */
+const REGISTERING = ['tcc', 'xa', 'workflow']
 
 const MODES: readonly Mode[] = ['msg', 'saga', 'tcc', 'xa', 'workflow']
 const STATUSES: readonly Status[] = ['prepared', 'submitted', 'aborting']
@@ -193,6 +211,6 @@ const FORCE_RULES = MODES.flatMap((mode) =>
 function notPossible(gid: string, decision: Answer['decision'], status: Status | undefined, verb: string): DtmError {
   const isOther = decision.kind === 'conflict' && (decision.code === 'other-content' || decision.code === 'other-mode')
   if (isOther) return new DtmError(`gid '${gid}' stands for something else, cannot ${verb}. FAILURE`, 'failure')
-  if (status === undefined) return new DtmError(NOT_FOUND)
+  if (status === undefined) return unknownGid(gid)
   return new DtmError(`current status '${status}', cannot ${verb}. FAILURE`, 'failure')
 }

@@ -6,7 +6,7 @@ import type { AddressRules } from '../../destinations/address-rules.ts'
 import type { NewTransaction } from '../../store/transaction/insert-transactions.ts'
 import type { OperationContent } from '../../store/transaction/transaction-row.ts'
 import { type Orders, readDelay, readSagaCustom } from './custom-data.ts'
-import { DtmError } from './dtm-error.ts'
+import { DtmError, notServed } from './dtm-error.ts'
 import { readFields, type TransRequest } from './trans-request.ts'
 
 /** What the relay of a DTM client is like. */
@@ -37,7 +37,7 @@ export function handInTrans(
   rules: HandInRules,
 ): NewTransaction {
   const { gid, transType, queryPrepared, customData, options, protocol } = request
-  if (transType !== 'msg' && transType !== 'saga') throw new DtmError(`trans type '${transType}' is not served here`)
+  if (transType !== 'msg' && transType !== 'saga') throw notServed(transType)
   const { strict, tenant, addresses } = rules
   const targets = request.steps.flatMap(({ action, compensate }) => [action, compensate])
   for (const target of [...targets, queryPrepared]) checkTarget(target, transType, addresses)

@@ -25,16 +25,29 @@ describe('recordVerdict', () => {
   })
 
   test('an open transaction is asked about after the fixed pause', () => {
-    expect(asked('in_progress')).toEqual({ kind: 'undecided', checks: 1, dueAtMs: 2100, inDoubt: false })
+    expect(asked('in_progress')).toEqual({ kind: 'undecided', checks: 1, dueAtMs: 2100, comesIntoDoubt: false })
   })
 
-  test('answers that decide nothing are counted, and a message with too many is in doubt', () => {
-    expect(asked('unknown', 3)).toMatchObject({ checks: 4, inDoubt: false })
-    expect(asked('unknown', 4)).toMatchObject({ checks: 5, inDoubt: true })
+  test('answers that decide nothing are counted, and a message comes into doubt by too many of them, once', () => {
+    expect(asked('unknown', 3)).toMatchObject({ checks: 4, comesIntoDoubt: false })
+    expect(asked('unknown', 4)).toMatchObject({ checks: 5, comesIntoDoubt: true })
+    expect(asked('unreachable', 5)).toMatchObject({ checks: 5, comesIntoDoubt: false })
+    expect(asked('unknown', 5)).toMatchObject({ checks: 6, comesIntoDoubt: false })
   })
 
   test('a sender that is away has said nothing', () => {
-    expect(asked('unreachable', 3)).toMatchObject({ checks: 3, inDoubt: false })
+    expect(asked('unreachable', 3)).toMatchObject({ checks: 3, comesIntoDoubt: false })
+  })
+
+  test('the pause doubles with every answer that decides nothing, from the first one on', () => {
+    for (const [checks, pauseMs] of [
+      [0, 1000],
+      [1, 2000],
+      [2, 4000],
+    ] as const) {
+      expect(recordVerdict(message, 'unknown', checks, 0, 1)).toMatchObject({ dueAtMs: pauseMs })
+    }
+    expect(recordVerdict(message, 'unreachable', 0, 0, 1)).toMatchObject({ dueAtMs: 1000 })
   })
 
   test('the pause is never nothing and never beyond the cap', () => {

@@ -10,7 +10,13 @@ export type CheckOutcome = BackQueryAnswer | 'unreachable'
 /** What is to be written about a prepared message after it was asked about. */
 export type CheckChange =
   | { readonly kind: 'decided'; readonly transition: Transition }
-  | { readonly kind: 'undecided'; readonly checks: number; readonly dueAtMs: number; readonly inDoubt: boolean }
+  | {
+      readonly kind: 'undecided'
+      readonly checks: number
+      readonly dueAtMs: number
+      /** By this very answer, so that it is logged once. */
+      readonly comesIntoDoubt: boolean
+    }
   /** It had been decided meanwhile, the same way or the other. */
   | { readonly kind: 'late'; readonly alarm?: Alarm }
 
@@ -45,11 +51,11 @@ export function recordVerdict(
   const pauseMs =
     outcome === 'in_progress'
       ? message.ongoingMs
-      : Math.max(message.backOff.baseMs / 2, backOffMs(message.backOff, counted + 1, random))
+      : Math.max(message.backOff.baseMs / 2, backOffMs(message.backOff, Math.max(1, counted), random))
   return {
     kind: 'undecided',
     checks: counted,
     dueAtMs: nowMs + Math.round(Math.min(pauseMs, Math.max(message.backOff.capMs, message.ongoingMs))),
-    inDoubt: counted >= IN_DOUBT_AFTER,
+    comesIntoDoubt: counted === IN_DOUBT_AFTER && counted > checks,
   }
 }
