@@ -6,7 +6,7 @@ import { subscribe } from 'postcommit/nats'
 import { openArrivals } from './arrivals.ts'
 import { Order } from './schema.ts'
 
-const { DATABASE_URL, NATS_URL, STREAM = '', ARRIVALS = '', FAILING } = process.env
+const { DATABASE_URL, NATS_URL = '', STREAM = '', ARRIVALS = '', FAILING } = process.env
 
 const pool = new pg.Pool({ connectionString: DATABASE_URL, max: 10 })
 pool.on('error', (error) => console.warn(`an idle connection was lost: ${error.message}`))
@@ -15,7 +15,7 @@ const arrivals = openArrivals(ARRIVALS)
 
 // Without it the client gives up after ten attempts, and the service sits there without a connection.
 const connection = await connect({
-  servers: NATS_URL ?? '',
+  servers: NATS_URL.split(','),
   maxReconnectAttempts: -1,
   reconnectTimeWait: 250,
   waitOnFirstConnect: true,

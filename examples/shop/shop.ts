@@ -15,8 +15,12 @@ export interface ShopOptions {
   readonly folder: string
   /** A server with `track_commit_timestamp = on`; the shop makes its databases there. */
   readonly postgresUrl: string
-  /** Undefined: no mail service, and messages for NATS wait. */
+  /** Of a server, or of several of a cluster with commas between them. Undefined: no mail service, and messages for NATS wait. */
   readonly natsUrl: string | undefined
+  /** How many servers keep the stream, default 1. */
+  readonly replicas?: number
+  /** The address of NATS that a relay is given, by its name; default the direct one. */
+  readonly relayNatsUrl?: (relay: string) => string
   readonly relays: number
   /** Of the relays, default 10000. */
   readonly leaseMs?: number
@@ -63,7 +67,7 @@ export async function openShop(options: ShopOptions): Promise<Shop> {
   const mailEnv = { DATABASE_URL: databases.mail, STREAM, ARRIVALS: arrivals.mail }
   const mail =
     natsUrl === undefined ? undefined : castService(premises, 'mail-service', { ...mailEnv, NATS_URL: natsUrl })
-  const relays = Array.from({ length: options.relays }, (_, index) => castRelay(premises, `relay-${index + 1}`))
+  const relays = relayNames(options.relays).map((name) => castRelay(premises, name, options.relayNatsUrl?.(name)))
   const programs = [orders, stock, ...relays, ...(mail === undefined ? [] : [mail])]
   const books = {
     orders: openPool(databases.orders),
@@ -85,6 +89,11 @@ export async function openShop(options: ShopOptions): Promise<Shop> {
       await Promise.all([books.orders.end(), books.stock.pool.end(), books.mail?.pool.end()])
     },
   }
+}
+
+/** What the relays of a shop are called. */
+export function relayNames(relays: number): readonly string[] {
+  return Array.from({ length: relays }, (_, index) => `relay-${index + 1}`)
 }
 
 /** What the programs are given. */
@@ -131,26 +140,29 @@ function castService({ compiled, folder }: Premises, name: string, env: Environm
 }
 
 /** The relays are the daemon as users run it: `postcommit run` with a configuration file. */
-function castRelay({ compiled, folder, config }: Premises, name: string): Program {
+function castRelay({ compiled, folder, config }: Premises, name: string, natsUrl: string | undefined): Program {
   return createProgram({
     name,
     file: POSTCOMMIT,
     args: ['run', '--config', config, '--name', name],
     preload: join(compiled, PRELOAD),
-    env: {},
+    env: natsUrl === undefined ? {} : { POSTCOMMIT_NATS_SERVERS: natsUrl },
     ready: /every source is being served/,
     logFile: join(folder, `${name}.log`),
   })
 }
 
 function relayConfig(
-  { natsUrl, leaseMs = 10_000 }: ShopOptions,
+  { natsUrl, replicas = 1, leaseMs = 10_000 }: ShopOptions,
   { databases, stockPort, secret }: Omit<Premises, 'config'>,
 ) {
   return {
     databases: { shop: { url: databases.orders } },
     ...(natsUrl !== undefined && {
-      nats: { servers: [natsUrl], streams: [{ name: STREAM, subjects: ['order.>'], create: true }] },
+      nats: {
+        servers: natsUrl.split(','),
+        streams: [{ name: STREAM, subjects: ['order.>'], create: true, replicas }],
+      },
     }),
     destinations: {
       stock: {

@@ -4,13 +4,18 @@ import type { Load } from '../../examples/shop/load.ts'
 import { untilQuiet } from '../../examples/shop/observe.ts'
 import type { Shop } from '../../examples/shop/shop.ts'
 import { privateFolder } from '../support/private-servers.ts'
-import { openStage, type Stage, type StageOptions } from './stage.ts'
+import { type ClusterStage, openClusterStage, openStage, type Stage, type StageOptions } from './stage.ts'
 
-const QUIET_TIMEOUT_MS = 30_000
+const QUIET_TIMEOUT_MS = 60_000
 
 /** A stage that is removed with the test run. */
 export async function testShop(options: StageOptions = {}): Promise<Stage> {
   return await openStage(await privateFolder('shop'), options)
+}
+
+/** A stage with three NATS nodes that is removed with the test run. */
+export async function testClusterShop(options: StageOptions = {}): Promise<ClusterStage> {
+  return await openClusterStage(await privateFolder('shop'), options)
 }
 
 /**

@@ -93,6 +93,15 @@ test('cutAll by FIN ends both sides in order', async () => {
   await eventually(() => expect(client.events).toEqual(['end', 'close']))
 })
 
+test('cutAll also ends connections that are about to end in order', async () => {
+  const client = await openClient()
+  client.socket.write('x')
+  await eventually(() => expect(client.received()).toBe('x'))
+  proxy.cutAll('fin')
+  proxy.cutAll()
+  await eventually(() => expect(proxy.stats().open).toBe(0))
+})
+
 test('blackhole holds everything back in silence until it is healed', async () => {
   const client = await openClient()
   client.socket.write('before ')
@@ -159,6 +168,74 @@ test('silenceWhen leaves the connection open and says nothing more', async () =>
   await sleep(50)
   expect(client.received()).toBe('hello ')
   expect(client.events).toEqual([])
+})
+
+test('blackhole one way: what goes the other way still arrives', async () => {
+  const client = await openClient()
+  client.socket.write('before')
+  await eventually(() => expect(client.received()).toBe('before'))
+  proxy.blackhole('up')
+  client.socket.write(' lost on the way')
+  serverSockets[0]?.write(' from the server')
+  await eventually(() => expect(client.received()).toBe('before from the server'))
+})
+
+test('blackhole hides also that the other end has broken, until it is healed', async () => {
+  const client = await openClient()
+  client.socket.write('x')
+  await eventually(() => expect(client.received()).toBe('x'))
+  proxy.blackhole('down')
+  serverSockets[0]?.resetAndDestroy()
+  await sleep(100)
+  expect(client.events).toEqual([])
+  proxy.heal()
+  await eventually(() => expect(client.events).toEqual(['ECONNRESET', 'close']))
+})
+
+test.each(['client', 'server'] as const)('halfOpen: the %s is gone, and the other end is not told', async (gone) => {
+  const client = await openClient()
+  client.socket.write('x')
+  await eventually(() => expect(client.received()).toBe('x'))
+  const server = serverSockets[0]
+  proxy.halfOpen(gone)
+  if (gone === 'server') {
+    await eventually(() => expect(server?.destroyed).toBe(true))
+    client.socket.write('into the void')
+    await sleep(100)
+    expect(client.events).toEqual([])
+    expect(client.received()).toBe('x')
+  } else {
+    await eventually(() => expect(client.events).toEqual(['ECONNRESET', 'close']))
+    server?.write('into the void')
+    await sleep(100)
+    expect(server?.destroyed).toBe(false)
+  }
+})
+
+test('throttle: so many bytes a second, over all connections together', async () => {
+  const [one, other] = [await openClient(), await openClient()]
+  proxy.throttle(20_000, 'up')
+  const start = performance.now()
+  one.socket.write('a'.repeat(2000))
+  other.socket.write('b'.repeat(2000))
+  await eventually(() => expect(one.received().length + other.received().length).toBe(4000))
+  expect(performance.now() - start).toBeGreaterThan(190)
+  proxy.heal()
+  one.socket.write('c'.repeat(200_000))
+  await eventually(() => expect(one.received()).toHaveLength(202_000))
+})
+
+test('cutAfter passes so many bytes on and cuts the connection that has the next, once', async () => {
+  const [one, other] = [await openClient(), await openClient()]
+  const cut = proxy.cutAfter('up', 10)
+  one.socket.write('123456')
+  await eventually(() => expect(one.received()).toBe('123456'))
+  other.socket.write('123456')
+  await cut
+  await eventually(() => expect(other.events).toEqual(['ECONNRESET', 'close']))
+  expect(proxy.stats().bytes.up).toBe(10)
+  one.socket.write('7')
+  await eventually(() => expect(one.received()).toBe('1234567'))
 })
 
 test('a target that is not there is passed on as a broken connection', async () => {

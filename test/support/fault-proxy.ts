@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
-import { pump } from './fault-pump.ts'
+import { pump, untilPassable } from './fault-pump.ts'
 import { createFaultRules, type Direction, type FaultRules } from './fault-rules.ts'
 
 /** Where the connections of a {@link FaultProxy} lead. */
@@ -16,13 +16,15 @@ interface FaultProxyStats {
 }
 
 /** A TCP proxy on 127.0.0.1 that can do to connections what networks do. */
-export interface FaultProxy extends Omit<FaultRules, 'triggered' | 'isHeld' | 'delayMs' | 'sliceBytes'> {
+export interface FaultProxy extends Omit<FaultRules, 'triggered' | 'isHeld' | 'delayMs' | 'transferMs' | 'sliceBytes'> {
   readonly host: string
   readonly port: number
   /** The same URL with the proxy's host and port in it. */
   through(url: string): string
   /** Ends every connection, by RST (default) or by FIN. */
   cutAll(how?: 'rst' | 'fin'): void
+  /** One end of every connection is gone, and the other end is not told: what a machine leaves that loses its power. */
+  halfOpen(gone: 'client' | 'server'): void
   /** New connections get ECONNREFUSED; those that exist stay. */
   refuseNew(): void
   acceptNew(): Promise<void>
@@ -51,9 +53,13 @@ export async function createFaultProxy({ target }: FaultProxyOptions): Promise<F
     connections += 1
     links.add(link)
     const cut = () => cutLink(link)
-    for (const socket of [client, server]) {
-      // One side that breaks breaks the other: the proxy must not be kinder than the network.
-      socket.on('error', cut)
+    for (const [socket, peer, direction] of [
+      [client, server, 'up'],
+      [server, client, 'down'],
+    ] as const) {
+      // One side that breaks breaks the other: the proxy must not be kinder than the network. Nor more talkative:
+      // that it broke travels as everything else does.
+      socket.on('error', () => void untilPassable(rules, direction, peer).then(cut))
       socket.on('close', () => {
         if (client.destroyed && server.destroyed) links.delete(link)
       })
@@ -73,16 +79,10 @@ export async function createFaultProxy({ target }: FaultProxyOptions): Promise<F
     await once(listener, 'close')
   }
 
-  const { blackhole, delay, slice, cutWhen, silenceWhen, heal } = rules
   return {
     host: HOST,
     port,
-    blackhole,
-    delay,
-    slice,
-    cutWhen,
-    silenceWhen,
-    heal,
+    ...rules,
     through: (url) => {
       const proxied = new URL(url)
       proxied.host = `${HOST}:${port}`
@@ -94,11 +94,14 @@ export async function createFaultProxy({ target }: FaultProxyOptions): Promise<F
         else for (const socket of [link.client, link.server]) socket.end()
       }
     },
+    halfOpen: (gone) => {
+      for (const link of links) cutSocket(link[gone])
+    },
     refuseNew: () => {
-      listener.close()
+      if (listener.listening) listener.close()
     },
     acceptNew: async () => {
-      await listen(listener, port)
+      if (!listener.listening) await listen(listener, port)
     },
     stats: () => ({ connections, open: links.size, bytes: { ...bytes } }),
     close,
@@ -107,10 +110,17 @@ export async function createFaultProxy({ target }: FaultProxyOptions): Promise<F
 }
 
 function cutLink({ client, server }: Link): void {
-  for (const socket of [client, server]) {
-    if (socket.connecting) socket.destroy()
-    else if (!socket.destroyed) socket.resetAndDestroy()
-  }
+  for (const socket of [client, server]) cutSocket(socket)
+}
+
+/**
+ * A socket that is about to say that it ends cannot be reset: Node.js answers EINVAL, never closes it, and at its own
+ * end waits for it for ever.
+ */
+function cutSocket(socket: Socket): void {
+  const isEnding = socket.writableEnded && !socket.writableFinished
+  if (socket.connecting || isEnding) socket.destroy()
+  else if (!socket.destroyed) socket.resetAndDestroy()
 }
 
 async function listen(listener: Server, port: number): Promise<number> {

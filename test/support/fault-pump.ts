@@ -22,6 +22,11 @@ interface Arrival {
 const QUEUE_CHUNKS_MAX = 64
 const HELD_POLL_MS = 5
 
+/** Resolves when what is sent in this direction arrives again, or there is no other end any more. */
+export async function untilPassable(rules: FaultRules, direction: Direction, to: Socket): Promise<void> {
+  while (rules.isHeld(direction) && !to.destroyed) await sleep(HELD_POLL_MS)
+}
+
 /** Passes on what one side sends to the other, with the faults that are in force at that moment. */
 export function pump({ from, to, direction, rules, link, cut, count }: Pump): void {
   const queue: Arrival[] = []
@@ -31,15 +36,21 @@ export function pump({ from, to, direction, rules, link, cut, count }: Pump): vo
   const passOn = async () => {
     isPassing = true
     while (!to.destroyed) {
-      while (rules.isHeld(direction) && !to.destroyed) await sleep(HELD_POLL_MS)
+      await untilPassable(rules, direction, to)
       const arrival = queue.shift()
       if (arrival === undefined) break
       if (queue.length < QUEUE_CHUNKS_MAX) from.resume()
       const waitMs = arrival.dueAt - performance.now()
       if (waitMs > 0) await sleep(waitMs)
+      const transferMs = rules.transferMs(direction, arrival.chunk.length)
+      if (transferMs > 0) await sleep(transferMs)
+      // A cable that is pulled while something is on its way keeps it.
+      await untilPassable(rules, direction, to)
       const fault = rules.triggered(direction, link, arrival.chunk)
       if (fault?.effect === 'cut') {
-        if (fault.afterBytes > 0) await write(to, arrival.chunk.subarray(0, fault.afterBytes), rules.sliceBytes())
+        const last = arrival.chunk.subarray(0, fault.afterBytes)
+        await write(to, last, rules.sliceBytes())
+        count(last.length)
         return cut()
       }
       // The flag stays up, so nothing is passed on any more, and the sender is not slowed down.

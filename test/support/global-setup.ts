@@ -15,6 +15,7 @@ import {
 } from '@postcommit/relay/dev'
 import type { TestProject } from 'vitest/node'
 import { endKilledTestRuns, endLeftovers, keepTestFolder, ownTestFolder, TEST_FOLDER_PREFIX } from './leftovers.ts'
+import { NATS_BINARY } from './nats-binary.ts'
 import { postgresSource } from './postgres-source.ts'
 
 declare module 'vitest' {
@@ -58,7 +59,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
       binaries: postgresSource(),
       settings: { max_connections: '200' },
     }),
-    startNats({ storeDir: join(testFolder, 'nats') }),
+    startNats({ storeDir: join(testFolder, 'nats'), ...NATS_BINARY }),
     startMariadb({ dataDir: join(testFolder, 'mariadb'), settings: { 'max-connections': '400' } }),
     startRedis({ dataDir: join(testFolder, 'redis') }),
   ])

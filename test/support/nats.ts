@@ -25,11 +25,11 @@ export interface TestNats {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** Connects to the nats-server of the test run, or to the one given. Reconnects for ever. */
+/** Connects to the nats-server of the test run, or to the one given (or several, with commas). Reconnects for ever. */
 export async function nats(url: string = inject('natsUrl')): Promise<TestNats> {
   const connections: NatsConnection[] = []
   const open = async () => {
-    const connection = await connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 50 })
+    const connection = await connect({ servers: url.split(','), maxReconnectAttempts: -1, reconnectTimeWait: 50 })
     connections.push(connection)
     return connection
   }

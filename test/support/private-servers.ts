@@ -17,6 +17,8 @@ import {
   startRedis,
 } from '@postcommit/relay/dev'
 import { inject } from 'vitest'
+import { NATS_BINARY } from './nats-binary.ts'
+import { type NatsCluster, startNatsCluster } from './nats-cluster.ts'
 import { postgresSource } from './postgres-source.ts'
 
 /** A PostgreSQL for one test alone, which may kill it. `await using` ends it and removes its data. */
@@ -29,7 +31,13 @@ export async function privatePostgres(options: Partial<PostgresOptions> = {}): P
 /** A nats-server for one test alone, which may kill it. `await using` ends it and removes its streams. */
 export async function privateNats(options: Partial<NatsOptions> = {}): Promise<NatsServer> {
   const folder = await privateFolder('nats')
-  return withFolder(await startNats({ storeDir: join(folder, 'store'), ...options }), folder)
+  return withFolder(await startNats({ storeDir: join(folder, 'store'), ...NATS_BINARY, ...options }), folder)
+}
+
+/** Three nats-servers for one test alone, which may kill them. `await using` ends them and removes their streams. */
+export async function privateNatsCluster(): Promise<NatsCluster> {
+  const folder = await privateFolder('nats-cluster')
+  return withFolder(await startNatsCluster(folder), folder)
 }
 
 /** A MariaDB for one test alone, which may kill it. `await using` ends it and removes its data. */
@@ -49,7 +57,7 @@ export function privateFolder(name: string): Promise<string> {
   return mkdtemp(join(inject('testFolder') ?? tmpdir(), `${name}-`))
 }
 
-function withFolder<Server extends ServerLifecycle>(server: Server, folder: string): Server {
+function withFolder<Server extends Pick<ServerLifecycle, 'stop'>>(server: Server, folder: string): Server {
   return Object.assign(server, {
     [Symbol.asyncDispose]: async () => {
       await server.stop()
