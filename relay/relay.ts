@@ -203,7 +203,8 @@ export function createRelay(options: RelayOptions): Relay {
       urls = openUrls(options, parts)
       const broker = () => publishing?.safeBroker
       const gates = new Gates({ destinations, urls, metrics, log })
-      const common = sourceOptions(options, { log, metrics, gates, redisOutboxes, broker })
+      const watchStreams = (names: readonly string[]) => publishing?.watchStreams(names)
+      const common = sourceOptions(options, { log, metrics, gates, redisOutboxes, broker, watchStreams })
       checks = openChecks(options, databases, log)
       sources = Object.entries(databases).map(([source, database]) => {
         const transactions = transactionsOf(options, source, { ...parts, checks })
@@ -250,7 +251,7 @@ type CommonOptions = Omit<SourceOptions, 'source' | 'database'>
 
 function sourceOptions(
   options: RelayOptions,
-  parts: Pick<CommonOptions, 'log' | 'metrics' | 'gates' | 'redisOutboxes' | 'broker'>,
+  parts: Pick<CommonOptions, 'log' | 'metrics' | 'gates' | 'redisOutboxes' | 'broker' | 'watchStreams'>,
 ): CommonOptions {
   return {
     ...parts,

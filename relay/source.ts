@@ -26,6 +26,8 @@ export interface SourceOptions {
   readonly version: string
   /** The broker, once it may be published to. */
   readonly broker: () => Broker | undefined
+  /** Has streams watched that have acknowledged something. */
+  readonly watchStreams: (names: readonly string[]) => void
   /** The ways to the destinations, which all sources of a relay share. */
   readonly gates: Gates
   readonly metrics: Metrics

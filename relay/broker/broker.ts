@@ -17,6 +17,8 @@ export interface Broker {
    * Returns how to have it done no more.
    */
   beforeResuming(check: (nc: NatsConnection) => Promise<void>): () => void
+  /** Lets nothing through, has everything checked as after a reconnect, and goes on. */
+  recheck(): Promise<void>
   /** The connection, for administration. Waits for the first connect; rejects if the broker is closed before it. */
   connection(): Promise<NatsConnection>
   close(): Promise<void>
@@ -28,6 +30,10 @@ export interface BrokerOptions {
   /** How long an acknowledgement may take, milliseconds. */
   readonly ackTimeoutMs: number
   readonly onConnected: () => void
+  /** Done whenever the connection is back, before the checks: makes what they compare with. */
+  readonly prepareStreams?: (nc: NatsConnection) => Promise<void>
+  /** JetStream has said that no stream takes a subject. */
+  readonly onNoStream?: () => void
   readonly onTrouble: (event: 'unreachable' | 'disconnected' | 'error', detail: string) => void
 }
 
@@ -79,6 +85,12 @@ class NatsBroker implements Broker {
   beforeResuming(check: (nc: NatsConnection) => Promise<void>): () => void {
     this.#checks.add(check)
     return () => this.#checks.delete(check)
+  }
+
+  async recheck(): Promise<void> {
+    if (!this.#connected) return
+    this.#connected = false
+    await this.#resume(await this.#opening)
   }
 
   connection(): Promise<NatsConnection> {
@@ -139,9 +151,14 @@ class NatsBroker implements Broker {
     const timeout = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, CHECK_TIMEOUT_MS)
     })
-    await Promise.race([Promise.allSettled([...this.#checks].map((check) => check(nc))), timeout])
+    await Promise.race([this.#check(nc), timeout])
     clearTimeout(timer)
     if (losses === this.#losses && !this.#closed) this.#up()
+  }
+
+  async #check(nc: NatsConnection): Promise<void> {
+    await this.#options.prepareStreams?.(nc).catch(() => undefined)
+    await Promise.allSettled([...this.#checks].map((check) => check(nc)))
   }
 
   #up(): void {
@@ -156,7 +173,9 @@ class NatsBroker implements Broker {
       .then((message) => message.json<{ streams?: string[] | null; error?: unknown }>())
       .catch(() => undefined)
     if (answer === undefined || answer.error !== undefined) return undefined
-    return (answer.streams ?? []).length > 0
+    const exists = (answer.streams ?? []).length > 0
+    if (!exists) this.#options.onNoStream?.()
+    return exists
   }
 }
 

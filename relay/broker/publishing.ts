@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { Metrics } from '../observe/metrics.ts'
 import { WakeSignal } from '../wake-signal.ts'
 import { type Broker, openBroker } from './broker.ts'
+import { StreamWatch } from './stream-watch.ts'
 import { ensureStreams, type StreamOptions } from './streams.ts'
 
 /** What is published to, and what must be true of it. */
@@ -22,23 +23,27 @@ const LOOK_AGAIN_MS = 2000
 export class Publishing {
   readonly broker: Broker
   readonly #options: PublishingOptions
+  readonly #watch: StreamWatch
   readonly #signal = new WakeSignal()
   #isSafe = false
   #gaveUp = false
   #problem: string | undefined
 
   constructor(options: PublishingOptions) {
-    const { metrics, log, ackTimeoutMs = ACK_TIMEOUT_MS } = options
+    const { metrics, log, streams = [], ackTimeoutMs = ACK_TIMEOUT_MS } = options
     this.#options = options
     this.broker = openBroker({
       connection: options.connection,
       ackTimeoutMs,
       onConnected: () => metrics.natsConnected.set(1),
+      prepareStreams: async (nc) => (this.#isSafe ? await this.#watch.restore(nc) : undefined),
+      onNoStream: () => this.#watch.lookSoon(),
       onTrouble: (event, detail) => {
         metrics.natsConnected.set(this.broker.connected ? 1 : 0)
         log.warn({ event, detail }, 'NATS')
       },
     })
+    this.#watch = new StreamWatch({ broker: this.broker, streams, metrics, log })
     void this.#prepare(2 * options.leaseMs + ackTimeoutMs)
   }
 
@@ -47,15 +52,21 @@ export class Publishing {
     return this.#isSafe ? this.broker : undefined
   }
 
-  /** Why nothing is published although the connection may be up. */
+  /** Why nothing, or not all, is published although the connection may be up. */
   get problem(): string | undefined {
-    return this.#problem
+    return this.#problem ?? this.#watch.problem
+  }
+
+  /** Watches the streams that have acknowledged something. */
+  watchStreams(names: readonly string[]): void {
+    this.#watch.include(names)
   }
 
   /** Stops looking after streams. */
   giveUp(): void {
     this.#gaveUp = true
     this.#signal.call()
+    this.#watch.stop()
   }
 
   /** @param horizonMs - how long after the first try a message may be published again, by this relay or a successor */
@@ -66,7 +77,7 @@ export class Publishing {
         await ensureStreams(await this.broker.connection(), streams, horizonMs)
         this.#problem = undefined
         this.#isSafe = true
-        return
+        return await this.#watch.run()
       } catch (error) {
         if (this.#gaveUp) return
         this.#problem = error instanceof Error ? error.message : String(error)

@@ -1,4 +1,4 @@
-import { jetstreamManager, type StreamConfig, type StreamInfo } from '@nats-io/jetstream'
+import { type JetStreamManager, jetstreamManager, type StreamConfig, type StreamInfo } from '@nats-io/jetstream'
 import { type NatsConnection, nanos } from '@nats-io/transport-node'
 import { PostcommitError } from 'postcommit/protocol'
 
@@ -7,7 +7,10 @@ export interface StreamOptions {
   readonly name: string
   /** What it takes; needed to create it, checked otherwise. */
   readonly subjects: readonly string[]
-  /** Create it if it is not there. Never done unasked: an empty stream in the place of a lost one hides the loss. */
+  /**
+   * Create it if it is not there, also if it goes while the relay runs: that is an error, and what it had is published again.
+   * Never done unasked: a stream that was removed may be meant to stay away.
+   */
   readonly create?: boolean
   readonly replicas?: number
   /** How long messages stay, milliseconds; 0: for ever. */
@@ -17,6 +20,19 @@ export interface StreamOptions {
 }
 
 const DUPLICATE_WINDOW_MS = 10 * 60_000
+
+/** A stream as it was found: undefined if there is none of that name. */
+export async function findStream(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
+  return await manager.streams.info(name).catch((error: unknown) => {
+    if (error instanceof Error && error.name === 'StreamNotFoundError') return undefined
+    throw error
+  })
+}
+
+/** Makes a stream as it is configured; one that is there with the same configuration is left alone. */
+export async function makeStream(manager: JetStreamManager, options: StreamOptions): Promise<StreamInfo> {
+  return await manager.streams.add(configOf(options))
+}
 
 /**
  * Sees that every configured stream is there and safe to publish to.
@@ -32,11 +48,8 @@ export async function ensureStreams(
 ): Promise<void> {
   const manager = await jetstreamManager(nc, { checkAPI: false })
   for (const options of streams) {
-    const found = await manager.streams.info(options.name).catch((error: unknown) => {
-      if (error instanceof Error && error.name === 'StreamNotFoundError') return undefined
-      throw error
-    })
-    const info = found ?? (options.create === true ? await manager.streams.add(configOf(options)) : undefined)
+    const found = await findStream(manager, options.name)
+    const info = found ?? (options.create === true ? await makeStream(manager, options) : undefined)
     if (info === undefined)
       throw new PostcommitError('POSTCOMMIT_STREAM_MISSING', { subject: options.subjects.join(', ') })
     const reason = problemOf(info, options, horizonMs)

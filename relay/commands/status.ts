@@ -4,6 +4,7 @@ import { originOf } from '../engine/whereabouts.ts'
 import { countDeliveries, type DeliveryCount } from '../store/count-deliveries.ts'
 import { type StockRow, selectStocks } from '../store/redis-outbox/select-stocks.ts'
 import { selectInstallation } from '../store/select-installation.ts'
+import { type BrokerLoss, selectBrokerLosses } from '../store/select-broker-losses.ts'
 import { BACKLOG_COUNT_MAX, type LogBacklog, selectLogBacklog } from '../store/select-log-backlog.ts'
 import { type ShardPosition, selectPositions } from '../store/select-positions.ts'
 import { type RelayRow, selectRelays } from '../store/select-relays.ts'
@@ -31,6 +32,8 @@ interface SourceStatus {
   readonly stocks: readonly StockRow[]
   readonly relays: readonly RelayRow[]
   readonly shards: readonly ShardPosition[]
+  /** Streams that had lost what they acknowledged, within the retention. */
+  readonly losses: readonly BrokerLoss[]
 }
 
 export function statusCommand(context: CommandContext): Command {
@@ -45,27 +48,29 @@ export function statusCommand(context: CommandContext): Command {
 }
 
 async function readStatus({ source, url, pool }: OpenSource): Promise<SourceStatus> {
-  const [log, deliveries, transactions, stocks, relays, shards, installation, facts] = await Promise.all([
+  const [log, deliveries, transactions, stocks, relays, shards, losses, installation, facts] = await Promise.all([
     selectLogBacklog(pool),
     countDeliveries(pool),
     countTransactions(pool),
     selectStocks(pool),
     selectRelays(pool),
     selectPositions(pool),
+    selectBrokerLosses(pool),
     selectInstallation(pool),
     selectServerFacts(pool),
   ])
   const { doubt } = installation
   const origin = originOf(installation, facts) ?? null
-  return { source, database: maskUrl(url), log, origin, doubt, deliveries, transactions, stocks, relays, shards }
+  return { source, database: maskUrl(url), log, origin, doubt, deliveries, transactions, stocks, relays, shards, losses }
 }
 
 function describeSource(status: SourceStatus): readonly string[] {
-  const { source, database, doubt, deliveries, transactions, stocks, relays, shards } = status
+  const { source, database, doubt, deliveries, transactions, stocks, relays, shards, losses } = status
   return [
     `Source ${source}  ${database}`,
     `  Log: ${describeLog(status)}`,
     ...(doubt === null ? [] : [`  In doubt: ${doubt} (postcommit audit)`]),
+    ...losses.map(describeLoss),
     deliveries.length === 0 ? '  Deliveries: none pending, held or dead' : '  Deliveries:',
     ...formatTable(deliveryRows(deliveries), '    '),
     `  Transactions: ${describeTransactions(transactions)}`,
@@ -81,6 +86,11 @@ function describeLog({ origin, log: { messages, oldestAgeSeconds } }: SourceStat
   if (messages === null || oldestAgeSeconds === null) return 'not known'
   if (messages === 0) return 'everything is handed on'
   return `${formatCount(messages)} waiting for the broker, the oldest for ${formatDuration(oldestAgeSeconds * 1000)}`
+}
+
+function describeLoss({ stream, ageMs, leftOut }: BrokerLoss): string {
+  const left = leftOut === 0 ? '' : `, except ${formatCount(leftOut)} older than the retention`
+  return `  Broker: stream ${stream} had lost what it acknowledged ${formatDuration(ageMs)} ago; it was published again${left}`
 }
 
 function describeTransactions({ prepared, submitted, aborting, inDoubt, oldestAgeSeconds }: TransactionCounts): string {

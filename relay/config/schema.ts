@@ -66,7 +66,12 @@ const Stream = z.strictObject({
     .min(1)
     .max(100)
     .describe('Subjects that it takes, * and > allowed after the first token.'),
-  create: z.boolean().default(false).describe('Creates the stream if it is missing. An existing one is never changed.'),
+  create: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Creates the stream if it is missing, also while relays run: an error, and what it had is published again. An existing one is never changed.',
+    ),
   replicas: whole(1, 5).default(1).describe('Copies in a NATS cluster; for `create`.'),
   maxAgeMs: whole(MINUTE_MS, 3650 * DAY_MS)
     .optional()
@@ -245,7 +250,9 @@ export const RelayConfig = z.strictObject({
   coordinator: Coordinator.prefault({}).describe('Two-phase messages and sagas.'),
   retentionMs: whole(10 * MINUTE_MS, 365 * DAY_MS)
     .default(DAY_MS)
-    .describe('How long confirmed messages are kept: for `inspect`, and to publish again what a broker forgets.'),
+    .describe(
+      'How long confirmed messages are kept: for `inspect`, and to publish again what a broker forgets. Nothing older is published again.',
+    ),
   leaseMs: whole(2 * SECOND_MS, 10 * MINUTE_MS)
     .default(10 * SECOND_MS)
     .describe('A relay that has not been heard of for so long is replaced. A killed one is replaced at once.'),

@@ -9,7 +9,7 @@ import { purgeSettled } from '../store/purge-settled.ts'
 import { purgeEntries } from '../store/redis-outbox/purge-entries.ts'
 import { purgeFinished } from '../store/transaction/purge-finished.ts'
 import { WakeSignal } from '../wake-signal.ts'
-import { dropOldPartitions, makePartitionsAhead } from './partitions.ts'
+import { dropOldPartitions, endOldPartition, makePartitionsAhead } from './partitions.ts'
 
 /** What there is to keep in order. */
 export interface HousekeepingOptions {
@@ -30,7 +30,10 @@ export interface Housekeeping {
 const ROUND_MS = 5000
 const HOUSEKEEPING_LOCK = '8107365744'
 
-/** Keeps the sequence of the log ahead of its ids, makes partitions ahead, drops old ones, purges settled deliveries, finished transactions and old entries of Redis: one relay of a database at a time. */
+/**
+ * Keeps the sequence of the log ahead of its ids, makes partitions ahead, ends and drops old ones, purges settled
+ * deliveries, finished transactions and old entries of Redis: one relay of a database at a time.
+ */
 export function startHousekeeping(options: HousekeepingOptions): Housekeeping {
   const { source, pool, relayId, log, retentionMs } = options
   const signal = new WakeSignal()
@@ -52,6 +55,7 @@ export function startHousekeeping(options: HousekeepingOptions): Housekeeping {
         if (isBehind && wasBehind) await putSequenceRight(client, options)
         wasBehind = isBehind
         await makePartitionsAhead(client, log)
+        await endOldPartition(client, retentionMs, log)
         await dropOldPartitions(client, retentionMs, log)
         await purgeBrokerMarks(client, retentionMs)
         await purgeSettled(client, retentionMs)

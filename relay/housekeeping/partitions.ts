@@ -1,15 +1,21 @@
 import type { Logger } from 'pino'
 import { createPartition } from '../store/create-partition.ts'
 import { deleteFromDefault } from '../store/delete-from-default.ts'
+import { drawIds } from '../store/draw-ids.ts'
 import { dropPartition } from '../store/drop-partition.ts'
 import type { Queryable } from '../store/queryable.ts'
 import { selectInstallation } from '../store/select-installation.ts'
 import { selectLogProgress } from '../store/select-log-progress.ts'
+import { selectPartitionBegun } from '../store/select-partition-begun.ts'
 import { selectPartitionExpired } from '../store/select-partition-expired.ts'
 import { selectPartitions } from '../store/select-partitions.ts'
 
 /** Partitions that exist beyond the one being written. */
 const AHEAD = 2n
+
+/** What is kept longer than the retention is at most what arrived in this part of it: a partition goes as a whole. */
+const PART_OF_RETENTION = 4
+const PARTITION_AGE_MIN_MS = 60_000
 
 const CHECK_VIOLATION = '23514'
 const LOCK_NOT_AVAILABLE = '55P03'
@@ -35,6 +41,27 @@ export async function makePartitionsAhead(client: Queryable, log: Logger): Promi
 }
 
 /**
+ * Ends the partition that is being written when it has grown old, so that a log with few messages is dropped by time as
+ * well: a million of them can be two years. The rest of its ids is thrown away; there are enough for nine billion
+ * partitions. Deleting row by row instead would leave dead rows at the place where the log is read. Cutting the partition
+ * would lock the log against its writers.
+ */
+export async function endOldPartition(client: Queryable, retentionMs: number, log: Logger): Promise<void> {
+  const { partitionSize } = await selectInstallation(client)
+  const { sequence } = await selectLogProgress(client)
+  const existing = new Set((await selectPartitions(client)).map(({ name }) => name))
+  const current = sequence / partitionSize
+  const name = `outbox_p${current}`
+  const last = (current + 1n) * partitionSize - 1n
+  // Without the next one, what follows would land in the default partition.
+  if (sequence === last || !existing.has(name) || !existing.has(`outbox_p${current + 1n}`)) return
+  const ageMs = Math.max(PARTITION_AGE_MIN_MS, retentionMs / PART_OF_RETENTION)
+  if (!(await selectPartitionBegun(client, name, ageMs))) return
+  await drawIds(client, last)
+  log.info({ partition: name }, 'partition ended by age')
+}
+
+/**
  * Drops what is handed on and older than the retention. Published rows are kept that long on purpose: a broker
  * acknowledges before it writes to disk, and until it has, these rows are the only copy.
  *
@@ -44,7 +71,7 @@ export async function makePartitionsAhead(client: Queryable, log: Logger): Promi
 export async function dropOldPartitions(client: Queryable, retentionMs: number, log: Logger): Promise<void> {
   const { low } = await selectLogProgress(client)
   for (const { name, end } of await selectPartitions(client)) {
-    if (end > low) break
+    if (end - 1n > low) break
     if (!(await selectPartitionExpired(client, name, retentionMs))) break
     try {
       if (!(await dropPartition(client, name))) break

@@ -24,6 +24,8 @@ export interface Metrics {
   readonly historyDoubt: Gauge<'source'>
   readonly readAge: Gauge<'source'>
   readonly natsConnected: Gauge
+  readonly streamMissing: Gauge<'stream'>
+  readonly streamsLost: Counter<'stream'>
   readonly branchCalls: Counter<'source' | 'destination' | 'outcome'>
   readonly backQueries: Counter<'source' | 'destination' | 'verdict'>
   readonly transactionsEnded: Counter<'source' | 'mode' | 'status'>
@@ -238,6 +240,18 @@ function belonging(registry: Registry) {
     natsConnected: new Gauge({
       name: 'postcommit_nats_connected',
       help: '1 while the connection to NATS is up.',
+      registers,
+    }),
+    streamMissing: new Gauge({
+      name: 'postcommit_stream_missing',
+      help: '1 while a stream is missing that is configured or has acknowledged something; NaN: JetStream does not say.',
+      labelNames: ['stream'] as const,
+      registers,
+    }),
+    streamsLost: new Counter({
+      name: 'postcommit_streams_lost_total',
+      help: 'Times a stream was found missing that had been there; also where it was made again at once.',
+      labelNames: ['stream'] as const,
       registers,
     }),
   }

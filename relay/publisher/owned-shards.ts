@@ -3,7 +3,7 @@ import type pg from 'pg'
 import type { Logger } from 'pino'
 import { PostcommitError } from 'postcommit/protocol'
 import type { Broker } from '../broker/broker.ts'
-import { hasMessage } from '../broker/has-message.ts'
+import { FoundAtTails, StreamTails } from '../broker/stream-tail.ts'
 import { assignShards, type ShardOwnership } from '../engine/assign-shards.ts'
 import type { HandedOn } from '../engine/whereabouts.ts'
 import type { Metrics } from '../observe/metrics.ts'
@@ -14,7 +14,7 @@ import { releaseShard } from '../store/release-shard.ts'
 import { selectBrokerMarks } from '../store/select-broker-marks.ts'
 import { type TakenShard, takeShard } from '../store/take-shard.ts'
 import { ShardPublisher } from './shard-publisher.ts'
-import { newestOf, type OwnedShard, rewindToSurvivors } from './surviving-mark.ts'
+import { newestOf, type OwnedShard, rewindToSurvivors, type StillThere } from './surviving-mark.ts'
 
 /** What shards are owned and published with. */
 export interface OwnedShardsOptions {
@@ -33,6 +33,9 @@ export interface OwnedShardsOptions {
   /** How long a shard that is given up may take to hand on what it has read, milliseconds. */
   readonly drainMs: number
   readonly onHandedOn: (shard: number, message: HandedOn) => void
+  readonly retentionMs: number
+  /** These streams have acknowledged something: they are to be missed when they are gone. */
+  readonly watchStreams: (names: readonly string[]) => void
   readonly onRead: () => void
 }
 
@@ -48,6 +51,11 @@ interface Lane {
   readonly epoch: string
   readonly client: pg.Client
   readonly publisher: ShardPublisher
+  readonly found: FoundAtTails
+}
+
+interface ComparedShard extends OwnedShard {
+  readonly found: FoundAtTails
 }
 
 /** The shards of one source that this relay publishes, each over a connection of its own. */
@@ -65,6 +73,8 @@ export class OwnedShards {
 
   constructor(options: OwnedShardsOptions) {
     this.#options = options
+    // A counter that is first seen at one has not increased, for the rules of alerts.
+    options.metrics.brokerRegressions.inc({ source: options.source }, 0)
   }
 
   /** The numbers of the shards that are being published. */
@@ -142,12 +152,15 @@ export class OwnedShards {
     const taken = this.#closed ? undefined : await takeShard(pool, shard, relay)
     if (taken === undefined) return false
     const newest = newestOf([...(await selectBrokerMarks(pool, shard)), ...ackOf(taken)])
-    const owned = { shard, epoch: taken.epoch, newest }
-    if (newest.length > 0 && (await this.#rewindIfLost(await broker.connection(), owned))) return false
+    const owned = { shard, epoch: taken.epoch, newest, found: new FoundAtTails() }
+    if (newest.length > 0) {
+      const tails = new StreamTails(await broker.connection())
+      if (await this.#rewindIfLost(tails, owned)) return false
+    }
     this.#refused = undefined
     const onOldNumber = () => this.#checkSoon(broker)
     const publisher = new ShardPublisher({ ...this.#options, broker, shard: taken, newest, client, onOldNumber })
-    const lane = { shard, epoch: taken.epoch, client, publisher }
+    const lane = { shard, epoch: taken.epoch, client, publisher, found: owned.found }
     this.#lanes.set(shard, lane)
     log.info({ source, shard, epoch: taken.epoch }, 'publishing')
     void publisher.ended
@@ -173,34 +186,35 @@ export class OwnedShards {
 
   /** Compares what every shard was acknowledged with what the broker has; who was taken back has ended when this resolves. */
   async #compare(nc: NatsConnection): Promise<void> {
+    const tails = new StreamTails(nc)
     await Promise.all(
-      [...this.#lanes.values()].map(async ({ shard, epoch, publisher }) => {
+      [...this.#lanes.values()].map(async ({ shard, epoch, publisher, found }) => {
         const { newest } = publisher
-        if (await this.#rewindIfLost(nc, { shard, epoch, newest })) await publisher.stop(0)
+        if (await this.#rewindIfLost(tails, { shard, epoch, newest, found })) await publisher.stop(0)
       }),
     )
   }
 
-  async #rewindIfLost(nc: NatsConnection, owned: OwnedShard): Promise<boolean> {
-    const { source, pool, metrics, log } = this.#options
-    const { shard } = owned
+  async #rewindIfLost(tails: StreamTails, owned: ComparedShard): Promise<boolean> {
+    const { source, pool, metrics, log, retentionMs, watchStreams } = this.#options
+    const { shard, newest, found } = owned
+    watchStreams(newest.map(({ stream }) => stream))
     try {
-      const rewound = await rewindToSurvivors(
-        pool,
-        owned,
-        (ack) => hasMessage(nc, ack),
-        () => this.#requireHome(),
-      )
+      const isThere: StillThere = (ack) => found.isThere(tails, ack)
+      const mayStartOver = () => this.#requireHome()
+      const rewound = await rewindToSurvivors(pool, owned, { isThere, retentionMs, mayStartOver })
       this.#isBlind = false
       this.#refused = undefined
       if (rewound === undefined) {
         await confirmPlace(pool)
         return false
       }
-      const { streams, mark } = rewound
+      const { streams, mark, leftOut } = rewound
       metrics.brokerRegressions.inc({ source })
       const from = mark === undefined ? 'the beginning of what is kept' : `after ${mark.messageId}`
-      log.error({ source, shard, streams, from }, 'the broker has lost what it acknowledged: it is published again')
+      const lost = { source, shard, streams, from, ...(leftOut > 0 && { leftOut, retentionMs }) }
+      const untold = leftOut > 0 ? ', except what is older than the retention' : ''
+      log.error(lost, `the broker has lost what it acknowledged: it is published again${untold}`)
       return true
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)

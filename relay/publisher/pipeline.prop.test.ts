@@ -30,6 +30,7 @@ function scriptedBroker() {
     publish: (message, settle) => void open.push({ message, settle }),
     hasStream: async () => false,
     beforeResuming: () => () => undefined,
+    recheck: async () => undefined,
     connection: () => Promise.reject(new Error('no connection in this test')),
     close: async () => undefined,
   }

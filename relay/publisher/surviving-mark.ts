@@ -2,6 +2,7 @@ import type { Acknowledgement } from '../store/insert-broker-marks.ts'
 import type { Queryable } from '../store/queryable.ts'
 import { rewindPosition } from '../store/rewind-position.ts'
 import { type BrokerMark, selectBrokerMarks } from '../store/select-broker-marks.ts'
+import { selectExpiredId } from '../store/select-expired-id.ts'
 
 /** Whether the broker still has what it acknowledged. */
 export type StillThere = (ack: Acknowledgement) => Promise<boolean>
@@ -19,12 +20,23 @@ export interface Rewound {
   readonly streams: readonly string[]
   /** Undefined: to the beginning of what is kept. */
   readonly mark: BrokerMark | undefined
+  /** How many messages are not published again because they are older than the retention; counted to 100,000. */
+  readonly leftOut: number
+}
+
+/** How the broker is looked at. */
+export interface Survey {
+  readonly isThere: StillThere
+  readonly retentionMs: number
+  /** Rejects if the shard may not be taken back to the beginning of what is kept. */
+  readonly mayStartOver?: () => Promise<void>
 }
 
 /**
  * Compares what the broker has acknowledged with what it has. If it has lost its newest messages (a restart after a loss of
  * power, a store that was set back or removed), takes the shard back to the newest mark that is still there, of several such
- * streams to the oldest of them. Its owner is fenced by that. Resolves to undefined if everything is there.
+ * streams to the oldest of them. Its owner is fenced by that. Resolves to undefined if everything is there. What is older
+ * than the retention is not published again.
  *
  * Before it takes the shard to the beginning of what is kept, `mayStartOver` is asked, which rejects if it may not.
  *
@@ -33,8 +45,7 @@ export interface Rewound {
 export async function rewindToSurvivors(
   client: Queryable,
   { shard, epoch, newest }: OwnedShard,
-  isThere: StillThere,
-  mayStartOver: () => Promise<void> = async () => undefined,
+  { isThere, retentionMs, mayStartOver = async () => undefined }: Survey,
 ): Promise<Rewound | undefined> {
   const streams: string[] = []
   for (const ack of newest) if (!(await isThere(ack))) streams.push(ack.stream)
@@ -46,7 +57,9 @@ export async function rewindToSurvivors(
     ? undefined
     : survivors.reduce((one, other) => (Number(other?.id) < Number(one?.id) ? other : one))
   if (oldest === undefined) await mayStartOver()
-  return (await rewindPosition(client, shard, epoch, oldest?.id)) ? { streams, mark: oldest } : undefined
+  const expired = await selectExpiredId(client, retentionMs)
+  const leftOut = await rewindPosition(client, shard, epoch, streams, { mark: oldest?.id, expired })
+  return leftOut === undefined ? undefined : { streams, mark: oldest, leftOut }
 }
 
 /** Of each stream the one with the highest number. */

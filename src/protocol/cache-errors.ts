@@ -28,7 +28,7 @@ export const CACHE_ERRORS = {
   POSTCOMMIT_CACHE_STREAM_MISSING: {
     message: 'the stream {stream} of the invalidations is not there, so none are applied here',
     action:
-      'Set nats.cacheStream for the relay, which makes POSTCOMMIT_CACHE, or make one that takes postcommit.cache.>',
+      'See that a relay runs with nats.cacheStream: it makes POSTCOMMIT_CACHE, again if it is gone. Or make one that takes postcommit.cache.>',
     retryable: true,
   },
   POSTCOMMIT_CACHE_INCONSISTENT: {

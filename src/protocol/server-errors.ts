@@ -78,7 +78,8 @@ export const SERVER_ERRORS = {
   },
   POSTCOMMIT_STREAM_MISSING: {
     message: 'no JetStream stream takes messages for {subject}',
-    action: 'Create the stream, or name it under nats.streams with create: true.',
+    action:
+      'Create the stream, or name it under nats.streams with create: true: a running relay makes it within half a minute.',
     retryable: true,
   },
   POSTCOMMIT_STREAM_UNSUITABLE: {

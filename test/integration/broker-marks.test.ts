@@ -33,14 +33,14 @@ beforeEach(async () => {
 afterEach(() => db.drop())
 
 /** What is found by a relay whose broker has of each stream the messages up to a number. */
-async function rewind(has: Readonly<Record<string, number>>) {
+async function rewind(has: Readonly<Record<string, number>>, retentionMs = 86_400_000) {
   const asked: string[] = []
   const isThere = async ({ stream, sequence }: Acknowledgement) => {
     asked.push(stream)
     return sequence <= (has[stream] ?? 0)
   }
   const newest = newestOf(await selectBrokerMarks(db.pool, 0))
-  const rewound = await rewindToSurvivors(db.pool, { shard: 0, epoch, newest }, isThere)
+  const rewound = await rewindToSurvivors(db.pool, { shard: 0, epoch, newest }, { isThere, retentionMs })
   return { rewound, asked }
 }
 const position = async () => {

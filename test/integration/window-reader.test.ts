@@ -169,6 +169,7 @@ describe('WindowReader', () => {
           void take().then(() => settle({ kind: 'acked', stream: 'S', sequence: 1, duplicate: false })),
         hasStream: async () => true,
         beforeResuming: () => () => undefined,
+        recheck: async () => undefined,
         connection: () => Promise.reject(new Error('no connection in this test')),
         close: async () => undefined,
       },

@@ -1,22 +1,29 @@
 import { type JetStreamManager, jetstreamManager, type StreamInfo } from '@nats-io/jetstream'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { isOwnSubject, LIMITS } from 'postcommit/protocol'
+import { findStream } from '../../broker/streams.ts'
 import { configuredStreams, repeatHorizonMs, takesInvalidations } from '../../config/configured-streams.ts'
 import type { RelayConfig } from '../../config/schema.ts'
+import type { Acknowledgement } from '../../store/insert-broker-marks.ts'
 import { natsConnection } from '../relay-options.ts'
 import { reasonOf } from '../sources.ts'
 import { type Check, checksAbout } from './check.ts'
+import { checkAcknowledged } from './check-streams.ts'
 import { checkSubjects } from './check-subjects.ts'
 
 const CONNECT_TIMEOUT_MS = 3000
 const { ok, warn, fail } = checksAbout('nats')
 
-/** The broker: version, JetStream, and whether the streams are safe to publish to. */
-export async function checkNats(
-  config: RelayConfig,
-  cwd: string,
-  topics: readonly string[],
-): Promise<readonly Check[]> {
+/** What the databases say of the broker. */
+export interface BrokerMemory {
+  /** Of messages that wait for it. */
+  readonly topics: readonly string[]
+  /** What it has acknowledged. */
+  readonly acks: readonly Acknowledgement[]
+}
+
+/** The broker: version, JetStream, whether the streams are safe to publish to, and whether they have what they acknowledged. */
+export async function checkNats(config: RelayConfig, cwd: string, memory: BrokerMemory): Promise<readonly Check[]> {
   const { nats } = config
   if (nats.servers.length === 0) {
     return [warn('connection', 'not configured: messages for NATS wait in the log', 'Set nats.servers.')]
@@ -36,7 +43,7 @@ export async function checkNats(
   try {
     return [
       ...checkServer(connection),
-      ...(await checkJetStream(connection, config, topics)),
+      ...(await checkJetStream(connection, config, memory)),
       ...(await checkSubjects(connection, config.coordinator.checkSubjects)),
     ]
   } finally {
@@ -85,7 +92,7 @@ export function checkVersion(version: string): Check {
 async function checkJetStream(
   connection: NatsConnection,
   config: RelayConfig,
-  topics: readonly string[],
+  { topics, acks }: BrokerMemory,
 ): Promise<readonly Check[]> {
   let manager: JetStreamManager
   try {
@@ -94,14 +101,30 @@ async function checkJetStream(
     return [fail('JetStream', reasonOf(error), 'Start nats-server with -js, and allow this user the JetStream API.')]
   }
   const horizonMs = repeatHorizonMs(config)
-  const checked = configuredStreams(config).map(async (stream) => {
-    const info = await manager.streams.info(stream.name).catch(() => undefined)
-    if (info !== undefined) return checkStream(info, horizonMs)
+  const streams = configuredStreams(config)
+  const checked = streams.map(async (stream) => {
+    const name = `stream ${stream.name}`
+    try {
+      const info = await findStream(manager, stream.name)
+      if (info !== undefined) return [checkStream(info, horizonMs)]
+      // Told with what it acknowledged.
+      if (acks.some((ack) => ack.stream === stream.name)) return []
+    } catch (error) {
+      return [
+        fail(name, reasonOf(error), `Allow this user $JS.API.STREAM.INFO.${stream.name}; see the nats-server's log.`),
+      ]
+    }
     return stream.create
-      ? ok(`stream ${stream.name}`, 'not there yet; a relay creates it')
-      : fail(`stream ${stream.name}`, 'it is missing', 'Create it, or set create: true for it.')
+      ? [ok(name, 'not there yet; a relay creates it within half a minute')]
+      : [fail(name, 'it is missing', 'Create it, or set create: true for it.')]
   })
-  return [ok('JetStream', 'on'), ...(await Promise.all(checked)), ...(await checkTopics(manager, topics))]
+  const mayBeCreated = (name: string) => streams.some((stream) => stream.name === name && stream.create)
+  return [
+    ok('JetStream', 'on'),
+    ...(await Promise.all(checked)).flat(),
+    ...(await checkAcknowledged(connection, acks, mayBeCreated)),
+    ...(await checkTopics(manager, topics)),
+  ]
 }
 
 function checkStream({ config, state }: StreamInfo, horizonMs: number): Check {
@@ -150,7 +173,7 @@ async function checkTopics(manager: JetStreamManager, topics: readonly string[])
     ...waits(others, 'Create a stream, or name one under nats.streams with create: true.'),
     ...waits(
       invalidations,
-      'Caches learn of no change by other processes: set nats.cacheStream, and restart the relays.',
+      'Caches learn of no change by other processes: set nats.cacheStream for a running relay, which makes it.',
     ),
   ]
 }
