@@ -3,8 +3,8 @@ import { maskUrl } from '../config/mask.ts'
 import { originOf } from '../engine/whereabouts.ts'
 import { countDeliveries, type DeliveryCount } from '../store/count-deliveries.ts'
 import { type StockRow, selectStocks } from '../store/redis-outbox/select-stocks.ts'
-import { selectInstallation } from '../store/select-installation.ts'
 import { type BrokerLoss, selectBrokerLosses } from '../store/select-broker-losses.ts'
+import { selectInstallation } from '../store/select-installation.ts'
 import { BACKLOG_COUNT_MAX, type LogBacklog, selectLogBacklog } from '../store/select-log-backlog.ts'
 import { type ShardPosition, selectPositions } from '../store/select-positions.ts'
 import { type RelayRow, selectRelays } from '../store/select-relays.ts'
@@ -61,7 +61,19 @@ async function readStatus({ source, url, pool }: OpenSource): Promise<SourceStat
   ])
   const { doubt } = installation
   const origin = originOf(installation, facts) ?? null
-  return { source, database: maskUrl(url), log, origin, doubt, deliveries, transactions, stocks, relays, shards, losses }
+  return {
+    source,
+    database: maskUrl(url),
+    log,
+    origin,
+    doubt,
+    deliveries,
+    transactions,
+    stocks,
+    relays,
+    shards,
+    losses,
+  }
 }
 
 function describeSource(status: SourceStatus): readonly string[] {

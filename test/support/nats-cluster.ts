@@ -18,8 +18,8 @@ export interface NatsNode extends NatsServer {
 
 /**
  * How a node is parted from the others. `silent`: nothing passes and nobody is told; what was on its way arrives after
- * it has rejoined. `refused`: connections break, and new ones are refused. `mute`:
- * it hears the others, and is not heard.
+ * it has rejoined. `refused`: connections break, and new ones are refused. `mute`: it hears the others, and is not
+ * heard.
  */
 export type CutOff = 'silent' | 'refused' | 'mute'
 
