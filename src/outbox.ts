@@ -11,6 +11,7 @@ import { type Gid, parseGid } from './protocol/gid.ts'
 import { isSameAsBefore, Repetition, repeatWork } from './repetition.ts'
 import { CommitFailure, type IsolationLevel } from './store/database.ts'
 import { type DatabaseLike, openDatabase, runInside, type TransactionOf } from './store/open-database.ts'
+import type { PgClientLike } from './store/pg-database.ts'
 import { messageRoute } from './two-phase/message-route.ts'
 
 /** How one commit is made. */
@@ -41,7 +42,13 @@ export interface Outbox<Tx, Schemas extends MessageSchemas = MessageSchemas> {
    * is, after a rollback. Over pg the transaction begins with the first statement of `work`, and costs nothing if there
    * is none.
    *
-   * @throws `POSTCOMMIT_TX_ABORTED`, `POSTCOMMIT_COMMIT_ROLLED_BACK`, `POSTCOMMIT_COMMIT_UNKNOWN`,
+   * The transaction is not for `work` to end: BEGIN, COMMIT, ROLLBACK and `transaction()` of an ORM that sends them are
+   * refused before they are sent, and then nothing is committed. Savepoints are fine, and so are nested transactions that
+   * are made of them. If `work` has ended it in a way that is not seen (a text of several statements), no message is sent,
+   * and the error says whether the rows of the work stand.
+   *
+   * @throws `POSTCOMMIT_TX_CONTROL`, `POSTCOMMIT_TX_ENDED`, `POSTCOMMIT_SCHEMA_MISSING`, `POSTCOMMIT_TX_ABORTED`,
+   * `POSTCOMMIT_COMMIT_ROLLED_BACK`, `POSTCOMMIT_COMMIT_UNKNOWN`,
    * `POSTCOMMIT_INVALID_GID`, `POSTCOMMIT_GID_CONFLICT`, `POSTCOMMIT_GID_ALREADY_COMMITTED`,
    * `POSTCOMMIT_MESSAGE_CLOSED`, and what {@link MessageDraft} throws; with a `relay` also
    * `POSTCOMMIT_RELAY_UNREACHABLE` and `POSTCOMMIT_RELAY_REFUSED` (nothing was written), and `POSTCOMMIT_GID_ABORTED`
@@ -79,12 +86,16 @@ export interface Outbox<Tx, Schemas extends MessageSchemas = MessageSchemas> {
    * With a `relay` it announces the messages, and the relay asks what became of them when `checkAfterMs` is over; call
    * it early then: its row is what a question that comes too soon waits for.
    *
-   * @param tx - a Kysely transaction or a pg client inside `begin`
-   * @throws `POSTCOMMIT_NOT_IN_TRANSACTION`, `POSTCOMMIT_TX_ABORTED`, `POSTCOMMIT_INVALID_GID`,
-   * `POSTCOMMIT_GID_CONFLICT`, and what {@link MessageDraft} throws.
+   * Over pg it looks whether the transaction is open, before `work` and after it; over Kysely the statement that writes
+   * finds out.
+   *
+   * @param tx - a Kysely transaction or a pg client (`Client`, `PoolClient`) inside `begin`
+   * @throws `POSTCOMMIT_NOT_IN_TRANSACTION`, `POSTCOMMIT_TX_ABORTED`, `POSTCOMMIT_SCHEMA_MISSING`,
+   * `POSTCOMMIT_INVALID_OPTIONS`, `POSTCOMMIT_INVALID_GID`, `POSTCOMMIT_GID_CONFLICT`, and what {@link MessageDraft}
+   * throws.
    */
   add(
-    tx: Tx,
+    tx: Tx | PgClientLike,
     work: (message: MessageDraft<Schemas>) => unknown,
     options?: Pick<CommitOptions, 'gid'>,
   ): Promise<{ readonly gid: Gid; readonly duplicated: boolean }>
@@ -163,10 +174,13 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
     commit: commit as Outbox<TransactionOf<Db>, Schemas>['commit'],
     async add(tx, work, { gid: chosen } = {}) {
       const gid = chosen === undefined ? drawGid() : parseGid(chosen)
-      const run = await runInside(tx)
+      await runInside(tx, 'add')
       const { draft, collect } = draftMessages(options.messages, compiled)
       await work(draft)
-      return { gid, duplicated: await route.attempt(gid, chosen !== undefined).add(run, await collect()) }
+      const messages = await collect()
+      // Once more: the work may have ended the transaction.
+      const run = await runInside(tx, 'add')
+      return { gid, duplicated: await route.attempt(gid, chosen !== undefined).add(run, messages) }
     },
     wake: () => route.wake(),
   }

@@ -32,10 +32,10 @@ export function openBarrierDatabase<Db extends BarrierDatabase>(
     const pool = openMysqlPool(db, caller)
     return {
       transaction: (work, { waitMs, isolationLevel }) =>
-        pool.transaction(
-          (connection) => work(connection as unknown as Tx, mysqlRows(connection, waitMs)),
-          isolationLevel,
-        ),
+        pool.transaction((connection) => {
+          const rows = mysqlRows(connection, waitMs)
+          return { rows, done: work(connection as unknown as Tx, rows) }
+        }, isolationLevel),
     }
   }
   const database = openDatabase(db, caller)
@@ -54,7 +54,7 @@ export function openBarrierDatabase<Db extends BarrierDatabase>(
  */
 export async function rowsInside(tx: object, waitMs: number): Promise<BarrierRows> {
   const connection = mysqlConnection(tx)
-  if (connection === undefined) return postgresRows(await runInside(tx), waitMs)
+  if (connection === undefined) return postgresRows(await runInside(tx, 'barrier.run'), waitMs)
   if (!(await isInTransaction(connection))) throw new PostcommitError('POSTCOMMIT_NOT_IN_TRANSACTION')
   return mysqlRows(connection, waitMs)
 }

@@ -114,10 +114,10 @@ function rowsOfPostgres(db: Parameters<typeof openDatabase>[0]): PurgedRows {
 function rowsOfMysql(db: Parameters<typeof openMysqlPool>[0]): PurgedRows {
   const database = openMysqlPool(db, 'purgeBarrier')
   const run = ({ text, values }: ReturnType<typeof deleteRows>): Promise<unknown> =>
-    database.transaction(async (connection) => {
-      const [result] = await connection.query(text, values)
-      return result
-    })
+    database.transaction((connection) => ({
+      rows: { stand: async () => false },
+      done: connection.query(text, values).then(([result]) => result),
+    }))
   const affected = (header: unknown) =>
     typeof header === 'object' && header !== null && 'affectedRows' in header ? Number(header.affectedRows) : 0
   return {

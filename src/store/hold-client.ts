@@ -1,4 +1,4 @@
-import { PostcommitError } from '../protocol/errors.ts'
+import type { PostcommitError } from '../protocol/errors.ts'
 import type { PgClient } from './pg-transaction.ts'
 import { refuseControl, transactionControlIn } from './transaction-identity.ts'
 
@@ -11,6 +11,8 @@ export interface HoldableClient extends PgClient {
 export interface HeldClient {
   /** The same client for our own statements, which begin and end the transaction. */
   readonly own: PgClient
+  /** @throws what the work was refused, if it went on all the same: what was to be undone would stand. */
+  requireNothingRefused(): void
   /** Gives the client its own methods back. */
   letGo(): void
 }
@@ -23,13 +25,16 @@ export interface HeldClient {
 export function holdClient(client: HoldableClient, caller: string): HeldClient {
   const { query, release } = client
   const held = client as { query: unknown; release: unknown }
+  let refused: PostcommitError | undefined
   held.query = (...args: readonly unknown[]) => {
     const statement = transactionControlIn(textOf(args[0]))
     if (statement === undefined) return Reflect.apply(query, client, args)
-    return refuse(refuseControl(statement, caller), args)
+    refused ??= refuseControl(statement, caller)
+    return refuse(refused, args)
   }
   held.release = () => {
-    throw new PostcommitError('POSTCOMMIT_TX_CONTROL', { statement: 'client.release()', function: caller })
+    refused ??= refuseControl('client.release()', caller)
+    throw refused
   }
   return {
     own: {
@@ -42,6 +47,9 @@ export function holdClient(client: HoldableClient, caller: string): HeldClient {
         return client.pipeline ?? false
       },
       ...(client.connection !== undefined && { connection: client.connection }),
+    },
+    requireNothingRefused() {
+      if (refused !== undefined) throw refused
     },
     letGo() {
       // Put back by assignment: an object that a property was deleted from becomes slow for good.

@@ -64,7 +64,10 @@ export function openKysely(db: KyselyLike): Database<Executor> {
                 throw nameEnd(cause, options)
               })
             }
-            const value = await work(refusing(tx, caller), inside, opening ? await inside(opening) : [], close)
+            const refused: { error?: PostcommitError } = {}
+            const value = await work(refusing(tx, caller, refused), inside, opening ? await inside(opening) : [], close)
+            // What was to be undone by it would stand.
+            if (refused.error !== undefined) throw refused.error
             // Kysely hides the command tag of COMMIT, and which transaction it ends.
             if (!isClosed) await close(assertTransaction(inside.identity))
             outcome = { done: true }
@@ -108,11 +111,14 @@ async function identified(tx: Executor): Promise<Run & { readonly identity: Tran
 }
 
 /** The transaction as the work gets it: statements that would end it are refused before they are sent. */
-function refusing(tx: Executor, caller: string): Executor {
+function refusing(tx: Executor, caller: string, refused: { error?: PostcommitError }): Executor {
   const plugin: Plugin = {
     transformQuery({ node }) {
       const statement = node.kind === 'RawNode' ? transactionControlIn(node.sqlFragments?.[0]) : undefined
-      if (statement !== undefined) throw refuseControl(statement, caller)
+      if (statement !== undefined) {
+        refused.error ??= refuseControl(statement, caller)
+        throw refused.error
+      }
       return node
     },
     transformResult: async ({ result }) => result,

@@ -1,5 +1,5 @@
 import { PostcommitError } from '../protocol/errors.ts'
-import type { Database, Run } from './database.ts'
+import type { Database, Finish, Run } from './database.ts'
 import { holdClient } from './hold-client.ts'
 import { isUnopened, openTransaction, type PgClient, runOn } from './pg-transaction.ts'
 import { nameSchemaMissing } from './schema-missing.ts'
@@ -36,7 +36,12 @@ export function openPool(pool: PoolLike): Database<Client> {
       let broken = true
       try {
         const opened = await transaction.begin()
-        const value = await work(client, transaction.run, opened, transaction.finish)
+        const finish: Finish = async (statement) => {
+          held.requireNothingRefused()
+          return await transaction.finish(statement)
+        }
+        const value = await work(client, transaction.run, opened, finish)
+        held.requireNothingRefused()
         await transaction.commit()
         broken = false
         return value
@@ -68,9 +73,20 @@ function checkOut(pool: PoolLike): Promise<Client> {
   })
 }
 
+/** What tells a pg client, one of its own or one of a pool, from everything else that has a `query`. */
+export interface PgClientLike {
+  query(...args: never[]): unknown
+  escapeLiteral(text: string): string
+}
+
+/** Whether it is a pg client, over the JavaScript or the native connection. */
+export function isPgClient(value: object): value is PgClientLike {
+  return 'query' in value && typeof value.query === 'function' && 'escapeLiteral' in value
+}
+
 /** Statements in the transaction that is open on `client`. */
-export async function runOnClient(client: object): Promise<Run> {
-  const { query, getTransactionStatus } = client as PgClient
+export async function runOnClient(client: PgClientLike): Promise<Run> {
+  const { query, getTransactionStatus } = client as unknown as PgClient
   if (typeof getTransactionStatus === 'function') {
     const status = getTransactionStatus.call(client)
     // BEGIN may be waiting for the first statement, which is the one that is about to come.
@@ -85,7 +101,7 @@ export async function runOnClient(client: object): Promise<Run> {
     })
     await query.call(client, 'release savepoint postcommit_add')
   }
-  return runOn(client as PgClient)
+  return runOn(client as unknown as PgClient)
 }
 
 function ignore(): void {

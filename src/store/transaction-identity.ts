@@ -45,9 +45,9 @@ export function isOtherTransaction(error: unknown): boolean {
   return sqlState(error) === OTHER_TRANSACTION
 }
 
-/** Statements that begin or end a transaction. ROLLBACK TO, SAVEPOINT and RELEASE are none of them. */
+/** Statements that begin or end a transaction, behind plain comments. ROLLBACK TO, SAVEPOINT and RELEASE are none. */
 const CONTROL =
-  /^[\s;]*(begin|start\s+transaction|commit|end|abort|prepare\s+transaction|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b))\b/i
+  /^(?:[\s;]|--[^\n]*\n|\/\*[^*]*\*\/)*(begin|start\s+transaction|commit|end|abort|prepare\s+transaction|rollback(?!\s+(?:(?:work|transaction)\s+)?to\b))\b/i
 
 /** Which statement of transaction control a text begins with; undefined: none. */
 export function transactionControlIn(text: unknown): string | undefined {

@@ -30,6 +30,13 @@ const count = async (table: string, where = '1 = 1') => {
 }
 const rowsOf = () => count('postcommit_barrier', `gid = '${gid}'`)
 
+/** The server opens the next transaction by itself, and its status says that one is open. */
+function withoutAutocommit(): Pool {
+  const callbacks = createCallbackPool(db.url)
+  callbacks.on('connection', (connection) => connection.query('set autocommit = 0'))
+  return callbacks.promise()
+}
+
 test('the table can be made again without harm', async () => {
   await action().call(pool, () => undefined)
   await createBarrierTable(pool)
@@ -62,7 +69,52 @@ describe('what the server does behind the back of the work', () => {
 
   test('DDL commits what came before it: the call does not succeed', async () => {
     const call = action().call(pool, (tx) => tx.query('create or replace table made (id int)'))
-    await expect(call).rejects.toMatchObject({ code: 'POSTCOMMIT_TX_ABORTED' })
+    await expect(call).rejects.toMatchObject({
+      code: 'POSTCOMMIT_TX_ENDED',
+      message: expect.stringContaining('committed'),
+    })
+  })
+
+  describe.each([
+    ['on', () => createPool(db.url)],
+    ['off', withoutAutocommit],
+  ] as const)('with autocommit %s', (_, open) => {
+    test.each(['rollback', 'rollback; begin'])('"%s" in the work is not a success, however often', async (end) => {
+      const own = open()
+      for (let call = 0; call < 2; call += 1) {
+        const calling = action().call(own, async (tx) => {
+          await tx.query("insert into effect values ('before')")
+          for (const text of end.split('; ')) await tx.query(text)
+        })
+        await expect(calling).rejects.toMatchObject({ code: 'POSTCOMMIT_TX_ABORTED' })
+      }
+      expect([await rowsOf(), await count('effect')]).toEqual([0, 0])
+      await own.end()
+    })
+
+    test.each(['commit', 'commit; begin'])('"%s" in the work is said, with what stands', async (end) => {
+      const own = open()
+      const calling = action().call(own, async (tx) => {
+        for (const text of end.split('; ')) await tx.query(text)
+      })
+      const said = { code: 'POSTCOMMIT_TX_ENDED', message: expect.stringContaining('it was committed') }
+      await expect(calling).rejects.toMatchObject(said)
+      expect(await rowsOf()).toBe(1)
+      await own.end()
+    })
+
+    test('savepoints of the work are part of it', async () => {
+      const own = open()
+      const calling = action().call(own, async (tx) => {
+        await tx.query('savepoint a')
+        await tx.query("insert into effect values ('gone')")
+        await tx.query('rollback to savepoint a')
+        await tx.query("insert into effect values ('a')")
+      })
+      expect(await calling).toMatchObject({ skipped: false })
+      expect([await rowsOf(), await count('effect')]).toEqual([1, 1])
+      await own.end()
+    })
   })
 
   test('a snapshot from before does not hide the row that is in the way', async () => {

@@ -1,5 +1,4 @@
 /** The sequence of the log goes back: by setval, a restored sequence, a script that sets all sequences from their tables. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createRelay, type Relay } from '@postcommit/relay'
 import { pino } from 'pino'
 import { createOutbox } from 'postcommit'
@@ -108,7 +107,8 @@ describe('a sequence that was set back', () => {
     await wellAlong()
     const relay = await startRelay()
     await eventually(() => expect(relay.health().sources[0]?.shards).toEqual([0]))
-    await sleep(1000)
+    const floor = async () => Number((await db.pool.query('select floor from postcommit.position')).rows[0].floor)
+    await eventually(async () => expect(await floor()).toBeGreaterThan(77), { timeoutMs: 20_000 })
     await db.pool.query(
       `insert into postcommit.outbox (id, gid, branch, topic, slot, payload) values (77, 'moment', 1, $1, 3, '2')`,
       [`${stream.prefix}.a`],

@@ -113,19 +113,18 @@ describe.each(all)('$way over $client', ({ client, open }) => {
     },
   )
 
-  test('a helper that begins, fails, rolls back and swallows all of it leaves nothing that stands by itself', async () => {
-    const work = async (say: Say) => {
-      await say(`insert into orders values ('before')`)
-      try {
-        await say('begin')
-      } catch {
-        await say('rollback').catch(() => undefined)
-      }
-      await say(`insert into orders values ('after')`)
-    }
-    // What was refused was not sent: the transaction goes on, and all of it is committed together.
-    await open(client, work)
-    expect(await rows()).toEqual(['after', 'before'])
+  test('a helper that swallows all of it leaves nothing, because what it would have undone would stand', async () => {
+    const { code } = await failure(
+      open(client, async (say) => {
+        await say(`insert into orders values ('before')`)
+        await say('begin').catch(() => undefined)
+        await say(`insert into orders values ('to be undone')`)
+        await say('/* undone */ rollback').catch(() => undefined)
+        await say(`insert into orders values ('after')`)
+      }),
+    )
+    expect(code).toBe('POSTCOMMIT_TX_CONTROL')
+    expect([await rows(), await messages(), await noted()]).toEqual([[], 0, 0])
   })
 
   test('savepoints are the work’s own', async () => {
@@ -216,6 +215,34 @@ test('add() in a Kysely transaction that is over writes nothing', async () => {
   )
   expect(code).toBe('POSTCOMMIT_NOT_IN_TRANSACTION')
   expect(await messages()).toBe(0)
+})
+
+describe('what is no transaction', () => {
+  test('a client or a transaction in place of a database is refused at once, and the error says what to call', async () => {
+    const client = new pg.Client({ connectionString: db.url })
+    expect(() => createOutbox({ db: client as unknown as pg.Pool })).toThrow(/db is a pg Client.*outbox\.add\(client/s)
+    await kysely.transaction().execute(async (tx) => {
+      expect(() => createOutbox({ db: tx })).toThrow(/db is a Kysely transaction.*outbox\.add\(tx/s)
+    })
+  })
+
+  test('the objects of ORMs are refused, and the error says what to give instead', async () => {
+    const outbox = createOutbox({ db: pool })
+    for (const manager of [{ query: async () => [] }, { session: {}, insert: () => undefined }]) {
+      const { code, message } = await failure(outbox.add(manager as never, (draft) => draft.publish('a.b', 1)))
+      expect([code, message]).toEqual(['POSTCOMMIT_INVALID_OPTIONS', expect.stringContaining('Drizzle')])
+    }
+  })
+
+  test('a client of its own is taken by add()', async () => {
+    const client = new pg.Client({ connectionString: db.url })
+    await client.connect()
+    await client.query('begin')
+    await createOutbox({ db: pool }).add(client, (draft) => draft.publish('a.b', 1))
+    await client.query('commit')
+    await client.end()
+    expect(await messages()).toBe(1)
+  })
 })
 
 describe('a database without the schema, or with that of an older release', () => {

@@ -1,5 +1,6 @@
 import { PostcommitError } from '../../protocol/errors.ts'
 import { CommitFailure, type IsolationLevel } from '../../store/database.ts'
+import { transactionEnded } from '../../store/transaction-identity.ts'
 
 /** What is used of a pool of `mysql2/promise`. */
 export interface MysqlPoolLike {
@@ -33,9 +34,18 @@ export function mysqlConnection(tx: object): MysqlConnection | undefined {
     : (tx as MysqlConnection)
 }
 
+/** What was written first in a transaction. */
+export interface Standing {
+  /** Whether it is there when the transaction has ended. */
+  stand(): Promise<boolean>
+}
+
 /** A pool that opens transactions of its own. */
 export interface MysqlDatabase {
-  transaction<T>(work: (connection: MysqlConnection) => Promise<T>, isolationLevel?: IsolationLevel): Promise<T>
+  transaction<T>(
+    work: (connection: MysqlConnection) => { readonly rows: Standing; readonly done: Promise<T> },
+    isolationLevel?: IsolationLevel,
+  ): Promise<T>
 }
 
 /** @throws `POSTCOMMIT_INVALID_OPTIONS` for a pool with callbacks, whose connections cannot be handed on as promised. */
@@ -52,9 +62,10 @@ export function openMysqlPool(pool: MysqlPoolLike, caller: string): MysqlDatabas
         // For the next transaction alone.
         if (isolationLevel !== undefined) await connection.query(`set transaction isolation level ${isolationLevel}`)
         await connection.beginTransaction()
-        await connection.query(`savepoint ${BEGUN}`)
-        const value = await work(connection)
-        await commit(connection)
+        const begun = await identify(connection)
+        const { rows, done } = work(connection)
+        const value = await done
+        await commit(connection, begun, rows)
         broken = false
         return value
       } catch (error) {
@@ -69,18 +80,31 @@ export function openMysqlPool(pool: MysqlPoolLike, caller: string): MysqlDatabas
   }
 }
 
-/** Set when the transaction begins, and gone when it has ended, whatever came after it: what tells it from the next. */
-const BEGUN = 'postcommit_begun'
 const NO_SUCH_SAVEPOINT = 1305
+let drawn = 0
+
+/**
+ * Sets a savepoint when the transaction begins: it is gone when that has ended, whatever came after it, and no other
+ * transaction has one of its name.
+ */
+async function identify(connection: MysqlConnection): Promise<string> {
+  drawn += 1
+  const begun = `postcommit_begun_${drawn}`
+  await connection.query(`savepoint ${begun}`)
+  return begun
+}
 
 /**
  * A deadlock rolls the whole transaction back, DDL commits it, and so does a statement of the work; the connection goes on
  * outside of one, or without autocommit in the next. What followed stands by itself, without the rows that guard it, and
  * COMMIT would not say so. A status would be that of the next transaction as well; the savepoint is not there.
  */
-async function commit(connection: MysqlConnection): Promise<void> {
-  await connection.query(`release savepoint ${BEGUN}`).catch((cause: unknown) => {
-    throw errorNumber(cause) === NO_SUCH_SAVEPOINT ? new PostcommitError('POSTCOMMIT_TX_ABORTED', {}, { cause }) : cause
+async function commit(connection: MysqlConnection, begun: string, rows: Standing): Promise<void> {
+  await connection.query(`release savepoint ${begun}`).catch(async (cause: unknown) => {
+    if (errorNumber(cause) !== NO_SUCH_SAVEPOINT) throw cause
+    await connection.rollback()
+    if (await rows.stand()) throw transactionEnded('barrier.call', 'committed', cause)
+    throw new PostcommitError('POSTCOMMIT_TX_ABORTED', {}, { cause })
   })
   await connection.commit().catch((cause: unknown) => {
     throw errorNumber(cause) === undefined ? new CommitFailure(false, cause) : cause

@@ -1,7 +1,8 @@
+import type { Statement } from '../../store/database.ts'
 import { type BarrierRows, inProgress } from '../barrier-rows.ts'
-import { errorNumber, type MysqlConnection } from './connection.ts'
+import { errorNumber, type MysqlConnection, type Standing } from './connection.ts'
 import { insertRow } from './insert-row.ts'
-import { selectRow } from './select-row.ts'
+import { selectOwnRow, selectRow } from './select-row.ts'
 
 const DUPLICATE_KEY = 1062
 /**
@@ -11,7 +12,8 @@ const DUPLICATE_KEY = 1062
 const SOMEBODY_ELSE = new Set([1205, 1213, 1020])
 
 /** The barrier table of MariaDB or MySQL, through the transaction that is open on `connection`. */
-export function mysqlRows(connection: MysqlConnection, waitMs: number): BarrierRows {
+export function mysqlRows(connection: MysqlConnection, waitMs: number): BarrierRows & Standing {
+  let own: Statement | undefined
   return {
     async add(key, ops, { reason, digest }) {
       const added = new Set<string>()
@@ -26,7 +28,9 @@ export function mysqlRows(connection: MysqlConnection, waitMs: number): BarrierR
             throw number !== undefined && SOMEBODY_ELSE.has(number) ? inProgress(key, cause) : cause
           },
         )
-        if (isNew) added.add(op)
+        if (!isNew) continue
+        added.add(op)
+        own = selectOwnRow(key.gid, key.branch, op, key.id)
       }
       return added
     },
@@ -37,6 +41,11 @@ export function mysqlRows(connection: MysqlConnection, waitMs: number): BarrierR
       if (typeof row !== 'object' || row === null || !('reason' in row)) return undefined
       const digest = 'digest' in row && typeof row.digest === 'string' ? row.digest : undefined
       return { reason: String(row.reason), digest }
+    },
+    async stand() {
+      if (own === undefined) return false
+      const [rows] = await connection.query(own.text, own.values)
+      return Array.isArray(rows) && rows.length > 0
     },
   }
 }

@@ -10,3 +10,14 @@ export function selectRow(gid: string, branch: string, op: string, id: string): 
     values: [gid, branch, op, id],
   }
 }
+
+/**
+ * Whether a row of a transaction that is over is there; primary key. It waits for nobody: after the row was rolled back
+ * another call of the branch may be at the same place.
+ */
+export function selectOwnRow(gid: string, branch: string, op: string, id: string): Statement {
+  return {
+    text: 'select 1 from postcommit_barrier where gid = ? and branch = ? and op = ? and barrier_id = ?',
+    values: [gid, branch, op, id],
+  }
+}
