@@ -7,7 +7,7 @@ import type { DtmOptions } from './api/dtm/dtm-server.ts'
 import { checkDtmExposure } from './api/dtm/exposure.ts'
 import { checkApiExposure } from './api/exposure.ts'
 import type { ApiOptions } from './api/server.ts'
-import type { Broker } from './broker/broker.ts'
+import type { Broker, BrokerTrouble } from './broker/broker.ts'
 import { Publishing } from './broker/publishing.ts'
 import type { StreamOptions } from './broker/streams.ts'
 import { TargetRules } from './coordinator/target-rules.ts'
@@ -108,6 +108,8 @@ export interface RelayHealth {
     readonly connected: boolean
     /** Why nothing is published although the connection is up. */
     readonly problem: string | undefined
+    /** What keeps messages from the broker: `nats` is all of it, else a subject or a stream. */
+    readonly trouble: readonly BrokerTrouble[]
   }
 }
 
@@ -204,7 +206,9 @@ export function createRelay(options: RelayOptions): Relay {
       const broker = () => publishing?.safeBroker
       const gates = new Gates({ destinations, urls, metrics, log })
       const watchStreams = (names: readonly string[]) => publishing?.watchStreams(names)
-      const common = sourceOptions(options, { log, metrics, gates, redisOutboxes, broker, watchStreams })
+      const brokerTrouble = () => publishing?.trouble() ?? []
+      const shared = { log, metrics, gates, redisOutboxes, broker, watchStreams, brokerTrouble }
+      const common = sourceOptions(options, shared)
       checks = openChecks(options, databases, log)
       sources = Object.entries(databases).map(([source, database]) => {
         const transactions = transactionsOf(options, source, { ...parts, checks })
@@ -213,6 +217,7 @@ export function createRelay(options: RelayOptions): Relay {
       await Promise.all(sources.map(({ ready }) => ready))
     },
     async refreshMetrics() {
+      publishing?.refreshMetrics()
       await Promise.allSettled(sources.map((source) => source.refreshMetrics()))
     },
     stop() {
@@ -225,6 +230,7 @@ export function createRelay(options: RelayOptions): Relay {
         configured: options.nats !== undefined,
         connected: publishing?.broker.connected ?? false,
         problem: publishing?.problem,
+        trouble: publishing?.trouble() ?? [],
       },
     }),
   }
@@ -251,7 +257,10 @@ type CommonOptions = Omit<SourceOptions, 'source' | 'database'>
 
 function sourceOptions(
   options: RelayOptions,
-  parts: Pick<CommonOptions, 'log' | 'metrics' | 'gates' | 'redisOutboxes' | 'broker' | 'watchStreams'>,
+  parts: Pick<
+    CommonOptions,
+    'log' | 'metrics' | 'gates' | 'redisOutboxes' | 'broker' | 'watchStreams' | 'brokerTrouble'
+  >,
 ): CommonOptions {
   return {
     ...parts,

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import type { Logger } from 'pino'
 import { NATS_DESTINATION } from 'postcommit/protocol'
-import type { Broker } from './broker/broker.ts'
+import type { Broker, BrokerTrouble } from './broker/broker.ts'
 import type { Gates } from './destinations/gates.ts'
 import { startDispatcher } from './dispatcher/dispatcher.ts'
 import { type Housekeeping, startHousekeeping } from './housekeeping/housekeeping.ts'
@@ -28,6 +28,8 @@ export interface SourceOptions {
   readonly broker: () => Broker | undefined
   /** Has streams watched that have acknowledged something. */
   readonly watchStreams: (names: readonly string[]) => void
+  /** What keeps messages from the broker. */
+  readonly brokerTrouble: () => readonly BrokerTrouble[]
   /** The ways to the destinations, which all sources of a relay share. */
   readonly gates: Gates
   readonly metrics: Metrics

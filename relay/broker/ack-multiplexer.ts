@@ -1,21 +1,37 @@
 import { createInbox, type Msg, type NatsConnection } from '@nats-io/transport-node'
-import { PublishAckReader, type PublishVerdict } from '../engine/publish-ack.ts'
+import { PublishAckReader, type PublishAnswer } from '../engine/publish-ack.ts'
 import type { BrokerMessage } from './broker-message.ts'
 import { encodeHeaders } from './encode-headers.ts'
 import { openPublishFrame } from './publish-frame.ts'
 
+/** What was heard of a publish: an answer of JetStream, or that there is none. */
+export type PublishReply =
+  | Exclude<PublishAnswer, { readonly kind: 'foreign' }>
+  /** Nothing within the timeout, but perhaps an answer of something else than JetStream. */
+  | { readonly kind: 'silence'; readonly foreign: string | undefined; readonly error: string }
+  /** The connection does not carry it. */
+  | { readonly kind: 'outage'; readonly error: string }
+
 /** Publishes with acknowledgements over one subscription. */
 export interface AckMultiplexer {
-  /** Sends a message and calls `settle` once: with the answer, or with an outage after the timeout. */
-  publish(message: BrokerMessage, settle: (verdict: PublishVerdict) => void): void
+  /**
+   * Sends a message and calls `settle` once: with the answer, or with silence after the timeout. It also gets the number of
+   * the publish; later ones have higher numbers.
+   */
+  publish(message: BrokerMessage, settle: (reply: PublishReply, number: number) => void): void
+  /** Ends what is under way to `subject`: the server has said that this user may not publish to it. */
+  deny(subject: string, error: string): void
   /** Gives up on everything that is under way; answers that still arrive are dropped. */
   failAll(error: string): void
   close(): void
 }
 
 interface Slot {
-  readonly settle: (verdict: PublishVerdict) => void
+  readonly subject: string
+  readonly settle: (reply: PublishReply, number: number) => void
   readonly sentAt: number
+  /** What something that is not JetStream has answered; JetStream may answer as well. */
+  foreign: string | undefined
 }
 
 /**
@@ -41,41 +57,50 @@ export function createAckMultiplexer(
   const sweep = setInterval(
     () => {
       const deadline = performance.now() - timeoutMs
-      for (const [id, { sentAt }] of slots) {
+      for (const [id, { sentAt, foreign }] of slots) {
         if (sentAt > deadline) break
-        take(id)?.settle({ kind: 'outage', error: `no acknowledgement within ${timeoutMs} ms` })
+        end(id, { kind: 'silence', foreign, error: `no acknowledgement within ${timeoutMs} ms` })
       }
     },
     Math.min(250, timeoutMs),
   )
   sweep.unref()
 
-  function take(id: number): Slot | undefined {
+  function end(id: number, reply: PublishReply): void {
     const slot = slots.get(id)
     slots.delete(id)
-    return slot
+    slot?.settle(reply, id)
   }
 
   function receive(message: Msg): void {
-    const slot = take(Number(message.subject.slice(inbox.length + 1)))
-    slot?.settle(reader.read(message.headers?.code ?? 0, message.string()))
+    const id = Number(message.subject.slice(inbox.length + 1))
+    const slot = slots.get(id)
+    if (slot === undefined) return
+    const answer = reader.read(message.headers?.code ?? 0, message.string())
+    if (answer.kind === 'foreign') slot.foreign = answer.error
+    else end(id, answer)
   }
 
   return {
     publish(message, settle) {
       next += 1
       const id = next
-      slots.set(id, { settle, sentAt: performance.now() })
+      const { subject } = message
+      slots.set(id, { subject, settle, sentAt: performance.now(), foreign: undefined })
       try {
-        publishFrame(message.subject, `${inbox}.${id}`, encodeHeaders(message), message.content)
+        publishFrame(subject, `${inbox}.${id}`, encodeHeaders(message), message.content)
       } catch (error) {
-        take(id)?.settle(refusal(error))
+        end(id, refusal(error))
       }
     },
+    deny(subject, error) {
+      const denied = [...slots].filter(([, slot]) => slot.subject === subject)
+      for (const [id] of denied) end(id, { kind: 'withheld', cause: 'denied', stream: undefined, error })
+    },
     failAll(error) {
-      const failed = [...slots.values()]
+      const failed = [...slots]
       slots.clear()
-      for (const { settle } of failed) settle({ kind: 'outage', error })
+      for (const [id, { settle }] of failed) settle({ kind: 'outage', error }, id)
     },
     close() {
       clearInterval(sweep)
@@ -85,7 +110,7 @@ export function createAckMultiplexer(
 }
 
 /** What the client itself throws: about the message (subject, size, headers), or about the connection. */
-function refusal(error: unknown): PublishVerdict {
+function refusal(error: unknown): PublishReply {
   const { name, message } = error instanceof Error ? error : new Error(String(error))
   const ofConnection = name.includes('Connection') || name === 'DrainingConnectionError'
   return ofConnection ? { kind: 'outage', error: message } : { kind: 'refused', error: message, status: 0 }

@@ -1,8 +1,24 @@
-import { connect, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node'
-import type { PublishVerdict } from '../engine/publish-ack.ts'
+import {
+  connect,
+  type NatsConnection,
+  type NodeConnectionOptions,
+  PermissionViolationError,
+} from '@nats-io/transport-node'
+import type { PublishVerdict, WithheldCause } from '../engine/publish-ack.ts'
 import { WakeSignal } from '../wake-signal.ts'
 import { type AckMultiplexer, createAckMultiplexer } from './ack-multiplexer.ts'
 import type { BrokerMessage } from './broker-message.ts'
+import { SortedPublishing } from './sorted-publishing.ts'
+
+/** Something that keeps messages from the broker. Times are milliseconds from now. */
+export interface BrokerTrouble {
+  /** `nats`: the broker as a whole; else a subject or a stream: `subject order.placed`, `stream ORDERS`. */
+  readonly scope: string
+  readonly cause: string
+  readonly error: string
+  readonly forMs: number
+  readonly nextProbeInMs: number
+}
 
 /** Publishes to JetStream and reports what became of it; survives restarts of the server without losing its callers. */
 export interface Broker {
@@ -10,8 +26,16 @@ export interface Broker {
   readonly connected: boolean
   /** Sends a message; `settle` is called exactly once. Nothing is buffered while the connection is down. */
   publish(message: BrokerMessage, settle: (verdict: PublishVerdict) => void): void
-  /** Whether any stream takes `subject`; undefined if JetStream does not answer. */
-  hasStream(subject: string): Promise<boolean | undefined>
+  /** What keeps messages from it at the moment, the broker as a whole first. */
+  trouble(): readonly BrokerTrouble[]
+  /** Subjects and streams that take nothing at the moment. */
+  readonly refusals: {
+    /** Whether it is being probed, so that no other message is needed for it. */
+    isLookedAfter(scope: string): boolean
+    forget(scope: string): void
+  }
+  /** Has `listener` called with each subject or stream that takes messages again. Returns how to have it called no more. */
+  whenCleared(listener: (scope: string) => void): () => void
   /**
    * Has `check` done whenever the connection is back, before anything is published over it; no longer than some seconds.
    * Returns how to have it done no more.
@@ -35,6 +59,11 @@ export interface BrokerOptions {
   /** JetStream has said that no stream takes a subject. */
   readonly onNoStream?: () => void
   readonly onTrouble: (event: 'unreachable' | 'disconnected' | 'error', detail: string) => void
+  /** A subject or stream has refused a message. */
+  readonly onWithheld: (withheld: { scope: string; cause: WithheldCause; error: string }) => void
+  readonly onCleared: (scope: string) => void
+  /** The stream that is configured for a subject; undefined: any. */
+  readonly expectedStream?: (subject: string) => string | undefined
 }
 
 const RECONNECT_MS = 250
@@ -42,6 +71,10 @@ const FIRST_CONNECT_CAP_MS = 2000
 const API_TIMEOUT_MS = 2000
 /** A JetStream that does not answer takes no messages either; one that may not be asked must not stop everything. */
 const CHECK_TIMEOUT_MS = 5000
+/** Questions about subjects under way at once. A broker that hangs would otherwise get one for each message in flight. */
+const QUESTIONS_MAX = 20
+/** Longer overdue than a probe takes: it is lost, and another message has to be found for it. */
+const PROBE_GRACE_MS = 2000
 
 /** Connects in the background, and again whenever the connection is lost. */
 export function openBroker(options: BrokerOptions): Broker {
@@ -51,7 +84,11 @@ export function openBroker(options: BrokerOptions): Broker {
 class NatsBroker implements Broker {
   readonly #options: BrokerOptions
   readonly #opening: Promise<NatsConnection>
-  readonly #questions = new Map<string, Promise<boolean | undefined>>()
+  readonly #questions = new Map<string, Promise<readonly string[] | undefined>>()
+  readonly #listeners = new Set<(scope: string) => void>()
+  readonly #sorted: SortedPublishing
+  /** Since when nothing gets through, and why. */
+  #away: { readonly sinceMs: number; readonly error: string } | undefined
   readonly #signal = new WakeSignal()
   readonly #checks = new Set<(nc: NatsConnection) => Promise<void>>()
   /** How often the connection was lost: what is seen to before that is of no use after it. */
@@ -62,6 +99,25 @@ class NatsBroker implements Broker {
 
   constructor(options: BrokerOptions) {
     this.#options = options
+    this.#sorted = new SortedPublishing({
+      send: (message, settle) => {
+        if (this.#acks !== undefined && this.#connected) this.#acks.publish(message, settle)
+        else settle({ kind: 'outage', error: 'not connected to NATS' }, 0)
+      },
+      ackTimeoutMs: options.ackTimeoutMs,
+      streamsOf: (subject) => this.#streamsOf(subject),
+      subjectsOf: (stream) => this.#subjectsOf(stream),
+      expectedStream: options.expectedStream ?? (() => undefined),
+      onAcked: () => {
+        this.#away = undefined
+      },
+      onOutage: (error) => this.#isAway(error),
+      onWithheld: options.onWithheld,
+      onCleared: (scope) => {
+        options.onCleared(scope)
+        for (const listener of this.#listeners) listener(scope)
+      },
+    })
     this.#opening = this.#open()
     this.#opening.catch(() => undefined)
   }
@@ -71,15 +127,34 @@ class NatsBroker implements Broker {
   }
 
   publish(message: BrokerMessage, settle: (verdict: PublishVerdict) => void): void {
-    if (this.#acks === undefined || !this.#connected) settle({ kind: 'outage', error: 'not connected to NATS' })
-    else this.#acks.publish(message, settle)
+    this.#sorted.publish(message, settle)
   }
 
-  async hasStream(subject: string): Promise<boolean | undefined> {
-    // A whole window may be refused at once; one question a subject is enough for all of it.
-    const asked = this.#questions.get(subject) ?? this.#askForStream(subject)
-    this.#questions.set(subject, asked)
-    return await asked.finally(() => this.#questions.delete(subject))
+  trouble(): readonly BrokerTrouble[] {
+    const now = performance.now()
+    const refusals = this.#sorted.refusals.list().map(({ scope, cause, error, sinceMs, nextProbeMs }) => ({
+      scope,
+      cause,
+      error,
+      forMs: now - sinceMs,
+      nextProbeInMs: Math.max(0, nextProbeMs - now),
+    }))
+    if (this.#away === undefined) return refusals
+    const { error, sinceMs } = this.#away
+    return [{ scope: 'nats', cause: 'outage', error, forMs: now - sinceMs, nextProbeInMs: 0 }, ...refusals]
+  }
+
+  get refusals(): Broker['refusals'] {
+    const { refusals } = this.#sorted
+    return {
+      isLookedAfter: (scope) => refusals.isLookedAfter(scope, performance.now(), PROBE_GRACE_MS),
+      forget: (scope) => void refusals.forget(scope),
+    }
+  }
+
+  whenCleared(listener: (scope: string) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   beforeResuming(check: (nc: NatsConnection) => Promise<void>): () => void {
@@ -116,7 +191,9 @@ class NatsBroker implements Broker {
         this.#up()
         return nc
       } catch (error) {
-        onTrouble('unreachable', error instanceof Error ? error.message : String(error))
+        const reason = error instanceof Error ? error.message : String(error)
+        this.#isAway(reason)
+        onTrouble('unreachable', reason)
         await this.#signal.wait(pauseMs)
       }
     }
@@ -129,6 +206,7 @@ class NatsBroker implements Broker {
         case 'disconnect':
           this.#connected = false
           this.#losses += 1
+          this.#isAway('the connection to NATS was lost')
           acks.failAll('the connection to NATS was lost')
           if (!this.#closed) this.#options.onTrouble('disconnected', status.server)
           break
@@ -136,7 +214,8 @@ class NatsBroker implements Broker {
           void this.#resume(nc)
           break
         case 'error':
-          this.#options.onTrouble('error', status.error.message)
+          if (isDenied(status.error)) acks.deny(status.error.subject, status.error.message)
+          else this.#options.onTrouble('error', status.error.message)
           break
         default:
       }
@@ -163,20 +242,49 @@ class NatsBroker implements Broker {
 
   #up(): void {
     this.#connected = true
+    this.#away = undefined
     this.#options.onConnected()
   }
 
-  async #askForStream(subject: string): Promise<boolean | undefined> {
-    const nc = this.#connected ? await this.#opening : undefined
-    const answer = await nc
-      ?.request('$JS.API.STREAM.NAMES', JSON.stringify({ subject }), { timeout: API_TIMEOUT_MS })
-      .then((message) => message.json<{ streams?: string[] | null; error?: unknown }>())
-      .catch(() => undefined)
-    if (answer === undefined || answer.error !== undefined) return undefined
-    const exists = (answer.streams ?? []).length > 0
-    if (!exists) this.#options.onNoStream?.()
-    return exists
+  #isAway(error: string): void {
+    this.#away = { sinceMs: this.#away?.sinceMs ?? performance.now(), error }
   }
+
+  /** Which streams take `subject`; undefined if JetStream does not answer. */
+  async #streamsOf(subject: string): Promise<readonly string[] | undefined> {
+    // A whole window may be refused at once; one question a subject is enough for all of it.
+    const known = this.#questions.get(subject)
+    if (known !== undefined) return await known
+    if (this.#questions.size >= QUESTIONS_MAX) return undefined
+    const asked = this.#ask<{ streams?: string[] | null }>('STREAM.NAMES', { subject })
+    const streams = asked.then((answer) => (answer === undefined ? undefined : (answer.streams ?? [])))
+    void streams.then((found) => {
+      if (found?.length === 0) this.#options.onNoStream?.()
+    })
+    this.#questions.set(subject, streams)
+    return await streams.finally(() => this.#questions.delete(subject))
+  }
+
+  async #subjectsOf(stream: string): Promise<readonly string[]> {
+    const answer = await this.#ask<{ config?: { subjects?: string[] } }>(`STREAM.INFO.${stream}`, {})
+    return answer?.config?.subjects ?? []
+  }
+
+  async #ask<T>(what: string, body: object): Promise<T | undefined> {
+    try {
+      const nc = this.#connected ? await this.#opening : undefined
+      const message = await nc?.request(`$JS.API.${what}`, JSON.stringify(body), { timeout: API_TIMEOUT_MS })
+      const answer = message?.json<T & { readonly error?: unknown }>()
+      return answer?.error === undefined ? answer : undefined
+    } catch {
+      return undefined
+    }
+  }
+}
+
+/** The server says it of the connection; the publish itself gets no answer. */
+function isDenied(error: Error): error is PermissionViolationError {
+  return error instanceof PermissionViolationError && error.operation === 'publish'
 }
 
 const STEADY: NodeConnectionOptions = {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { explain, type MessageFacts, type RelayPresence } from './explain.ts'
 
-const RUNNING: RelayPresence = { live: 2, destinations: new Set(['nats', 'stock']), lastSavedMs: 40 }
-const NONE: RelayPresence = { live: 0, destinations: new Set(), lastSavedMs: 180_000 }
+const RUNNING: RelayPresence = { live: 2, destinations: new Set(['nats', 'stock']), lastSavedMs: 40, troubles: [] }
+const NONE: RelayPresence = { live: 0, destinations: new Set(), lastSavedMs: 180_000, troubles: [] }
 
 const CALL: MessageFacts = {
   gid: 'g1',
@@ -13,6 +13,7 @@ const CALL: MessageFacts = {
   key: 'order-7',
   attempts: 0,
   lastError: null,
+  withheldBy: null,
   dueInMs: -10,
   ageMs: 1000,
   settledAfterMs: undefined,
@@ -22,6 +23,11 @@ const CALL: MessageFacts = {
   discarded: undefined,
 }
 const PUBLISH: MessageFacts = { ...CALL, destination: 'nats', target: 'order.placed', state: 'waiting' }
+const SINCE = new Date('2026-03-01T12:00:00Z')
+const told = (scope: string, cause: string, error: string, nextProbeInMs: number): RelayPresence => ({
+  ...RUNNING,
+  troubles: [{ scope, cause, error, since: SINCE, forMs: 40_000, nextProbeInMs, relays: ['r1'] }],
+})
 const FAILED = { attempts: 3, lastError: 'answered 500', dueInMs: 12_400 }
 
 describe('explain', () => {
@@ -55,11 +61,18 @@ describe('explain', () => {
       RUNNING,
       'Waiting: no running relay has a destination named mailer. Add it to the configuration of one.',
     ],
+    ['overdue', { dueInMs: -65_000 }, RUNNING, 'Overdue by 1 min: stock has all it can take at once.'],
     [
-      'overdue',
+      'whose destination is away',
       { dueInMs: -65_000 },
-      RUNNING,
-      'Overdue by 1 min: stock has all it can take at once, or is being left alone for a while. The log of the relay says which.',
+      told('destination stock', 'away', 'the call failed: ECONNREFUSED', 40_000),
+      'Waiting: stock is away since 2026-03-01T12:00:00.000Z (the call failed: ECONNREFUSED); next probe in 40 s.',
+    ],
+    [
+      'while another destination is away',
+      { dueInMs: -10 },
+      told('destination mailer', 'away', 'ECONNREFUSED', 40_000),
+      'Due now: a relay is about to take it.',
     ],
     [
       'behind',
@@ -106,21 +119,39 @@ describe('explain', () => {
     [
       'no relay ever',
       {},
-      { live: 0, destinations: new Set(), lastSavedMs: undefined },
+      { live: 0, destinations: new Set(), lastSavedMs: undefined, troubles: [] },
       'Waiting: no relay has read it yet, because no relay is running.',
     ],
     [
       'no broker',
       {},
       RUNNING,
-      'Waiting: relays are running, but none publishes to NATS. Their log, or postcommit doctor, says why.',
+      'Waiting: relays are running, but none publishes to NATS. postcommit doctor says what is missing.',
     ],
     ['soon', { logOwner: 'r1' }, RUNNING, 'Waiting for 1 s: relay r1 has it before it to publish.'],
     [
       'long',
       { logOwner: 'r1', ageMs: 60_000 },
       RUNNING,
-      'Waiting for 1 min: relay r1 has it before it to publish. If this does not change, its log says why.',
+      'Waiting for 1 min: relay r1 has it before it to publish. It tells of nothing that is in its way: it has much to publish, or is slow.',
+    ],
+    [
+      'while NATS hangs',
+      { logOwner: 'r1', ageMs: 60_000 },
+      told('nats', 'outage', 'no acknowledgement within 2000 ms', 0),
+      'Waiting for 1 min: NATS does not acknowledge since 2026-03-01T12:00:00.000Z (no acknowledgement within 2000 ms); next probe now.',
+    ],
+    [
+      'for a full stream',
+      { state: 'pending', withheldBy: 'stream ORDERS', dueInMs: 3_000_000 },
+      told('stream ORDERS', 'full', 'maximum messages exceeded (10077)', 12_000),
+      'Waiting: stream ORDERS is full since 2026-03-01T12:00:00.000Z (maximum messages exceeded (10077)); next probe in 12 s.',
+    ],
+    [
+      'for a subject of which no running relay tells',
+      { state: 'pending', withheldBy: 'subject a.b', lastError: 'no stream takes a.b', dueInMs: 3_000_000 },
+      RUNNING,
+      'Waiting: subject a.b takes no messages (no stream takes a.b). It is due when a probe gets through.',
     ],
     [
       'no stream',

@@ -1,6 +1,8 @@
-import { type DeliveryState, messageId } from 'postcommit/protocol'
+import { type DeliveryState, messageId, NATS_DESTINATION } from 'postcommit/protocol'
 import type { MessageState } from '../store/message-state.ts'
+import type { Trouble } from '../store/select-trouble.ts'
 import { formatDuration } from './duration.ts'
+import { troubleText } from './trouble-text.ts'
 
 /** What is known of one message. */
 export interface MessageFacts {
@@ -13,6 +15,8 @@ export interface MessageFacts {
   /** Attempts that failed. */
   readonly attempts: number
   readonly lastError: string | null
+  /** The subject or stream for which it waits. */
+  readonly withheldBy: string | null
   /** Until it is due or, while claimed, until the claim runs out. */
   readonly dueInMs: number
   readonly ageMs: number
@@ -35,6 +39,8 @@ export interface RelayPresence {
   readonly destinations: ReadonlySet<string>
   /** Since a relay last saved how far it has read the log; undefined if none ever did. */
   readonly lastSavedMs: number | undefined
+  /** What they say is in their way. */
+  readonly troubles: readonly Trouble[]
 }
 
 /** Longer overdue than a relay takes to notice: somebody should look. */
@@ -65,10 +71,13 @@ export function explain(message: MessageFacts, relays: RelayPresence): string {
 
 function explainWaiting({ logOwner, ageMs }: MessageFacts, relays: RelayPresence): string {
   if (relays.live === 0) return `Waiting: no relay has read it yet, because ${noRelay(relays)}.`
+  const trouble = relays.troubles.find(({ scope }) => scope === NATS_DESTINATION)
+  if (trouble !== undefined) return `Waiting for ${formatDuration(ageMs)}: ${troubleText(trouble)}.`
   if (logOwner === null) {
-    return 'Waiting: relays are running, but none publishes to NATS. Their log, or postcommit doctor, says why.'
+    return 'Waiting: relays are running, but none publishes to NATS. postcommit doctor says what is missing.'
   }
-  const overdue = ageMs > OVERDUE_MS ? ' If this does not change, its log says why.' : ''
+  const overdue =
+    ageMs > OVERDUE_MS ? ' It tells of nothing that is in its way: it has much to publish, or is slow.' : ''
   return `Waiting for ${formatDuration(ageMs)}: relay ${logOwner} has it before it to publish.${overdue}`
 }
 
@@ -82,13 +91,24 @@ function explainPending(message: MessageFacts, relays: RelayPresence): string {
   if (!relays.destinations.has(destination)) {
     return `Waiting: no running relay has a destination named ${destination}. Add it to the configuration of one.`
   }
+  const trouble = troubleOf(message, relays)
+  if (trouble !== undefined) return `Waiting: ${troubleText(trouble)}.`
+  if (message.withheldBy !== null) {
+    return `Waiting: ${message.withheldBy} takes no messages (${lastError ?? 'no reason is known'}). It is due when a probe gets through.`
+  }
   if (dueInMs < -OVERDUE_MS) {
     const because = lastError === null ? '' : ` (${lastFailure(message)})`
-    return `Overdue by ${formatDuration(-dueInMs)}${because}: ${destination} has all it can take at once, or is being left alone for a while. The log of the relay says which.`
+    return `Overdue by ${formatDuration(-dueInMs)}${because}: ${destination} has all it can take at once.`
   }
   if (lastError === null)
     return dueInMs > 0 ? `Not due yet: ${inTime(dueInMs)}.` : 'Due now: a relay is about to take it.'
   return `Waiting: ${lastFailure(message)}; next try ${inTime(dueInMs)}.`
+}
+
+/** What is in its way: its subject or stream, or its destination as a whole. */
+function troubleOf({ withheldBy, destination }: MessageFacts, { troubles }: RelayPresence): Trouble | undefined {
+  const scope = destination === NATS_DESTINATION ? NATS_DESTINATION : `destination ${destination}`
+  return troubles.find((trouble) => trouble.scope === withheldBy) ?? troubles.find((trouble) => trouble.scope === scope)
 }
 
 function explainHeld({ key, head }: MessageFacts): string {

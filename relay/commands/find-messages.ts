@@ -7,6 +7,7 @@ import { selectGidClaim } from '../store/select-gid-claim.ts'
 import { type InsertedWithin, type InspectedLogRow, selectLogOfGid } from '../store/select-log-of-gid.ts'
 import { selectPositions } from '../store/select-positions.ts'
 import { selectRelays } from '../store/select-relays.ts'
+import { selectTrouble } from '../store/select-trouble.ts'
 import { explain, type RelayPresence } from './explain.ts'
 import type { OpenSource } from './sources.ts'
 
@@ -39,7 +40,7 @@ const AFTER_MS = 60 * 60_000
 /** Finds what one database knows of a gid. */
 export async function findMessages({ source, pool }: OpenSource, gid: Gid) {
   const deliveries = await selectDeliveriesOfGid(pool, gid)
-  const [attempts, positions, relays, claimedAt, entries] = await Promise.all([
+  const [attempts, positions, relays, claimedAt, entries, troubles] = await Promise.all([
     selectAttempts(
       pool,
       deliveries.map(({ id }) => id),
@@ -49,11 +50,13 @@ export async function findMessages({ source, pool }: OpenSource, gid: Gid) {
     selectRelays(pool),
     selectGidClaim(pool, gid),
     selectEntriesOfGid(pool, gid),
+    selectTrouble(pool),
   ])
   const committedAt = claimedAt ?? entries[0]?.appliedAt
   const live = relays.filter(({ alive, leaseMs }) => alive && leaseMs > 0)
   const presence: RelayPresence = {
     live: live.length,
+    troubles,
     destinations: new Set(live.flatMap(({ destinations }) => destinations)),
     lastSavedMs: positions.some(({ epoch }) => epoch !== '0')
       ? Math.min(...positions.map(({ savedAgeMs }) => savedAgeMs))
@@ -100,6 +103,7 @@ function inspectLogRow(gid: string, row: InspectedLogRow, presence: RelayPresenc
     {
       ...facts,
       lastError: null,
+      withheldBy: null,
       dueInMs: 0,
       settledAfterMs: undefined,
       claimedBy: null,
@@ -125,6 +129,7 @@ function inspectDelivery(
     {
       ...facts,
       lastError,
+      withheldBy: row.withheldBy,
       dueInMs,
       claimedBy,
       settledAfterMs: row.settledAt === null ? undefined : row.settledAt.getTime() - createdAt.getTime(),

@@ -9,12 +9,14 @@ import { BACKLOG_COUNT_MAX, type LogBacklog, selectLogBacklog } from '../store/s
 import { type ShardPosition, selectPositions } from '../store/select-positions.ts'
 import { type RelayRow, selectRelays } from '../store/select-relays.ts'
 import { selectServerFacts } from '../store/select-server-facts.ts'
+import { selectTrouble, type Trouble } from '../store/select-trouble.ts'
 import { countTransactions, type TransactionCounts } from '../store/transaction/count-transactions.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
 import { formatDuration } from './duration.ts'
 import { type OpenSource, withSources } from './sources.ts'
 import { formatTable } from './table.ts'
+import { troubleText } from './trouble-text.ts'
 
 /** How one source stands. */
 interface SourceStatus {
@@ -34,6 +36,8 @@ interface SourceStatus {
   readonly shards: readonly ShardPosition[]
   /** Streams that had lost what they acknowledged, within the retention. */
   readonly losses: readonly BrokerLoss[]
+  /** What relays say is in their way. */
+  readonly troubles: readonly Trouble[]
 }
 
 export function statusCommand(context: CommandContext): Command {
@@ -48,36 +52,27 @@ export function statusCommand(context: CommandContext): Command {
 }
 
 async function readStatus({ source, url, pool }: OpenSource): Promise<SourceStatus> {
-  const [log, deliveries, transactions, stocks, relays, shards, losses, installation, facts] = await Promise.all([
-    selectLogBacklog(pool),
-    countDeliveries(pool),
-    countTransactions(pool),
-    selectStocks(pool),
-    selectRelays(pool),
-    selectPositions(pool),
-    selectBrokerLosses(pool),
-    selectInstallation(pool),
-    selectServerFacts(pool),
-  ])
+  const [log, deliveries, transactions, stocks, relays, shards, losses, installation, facts, troubles] =
+    await Promise.all([
+      selectLogBacklog(pool),
+      countDeliveries(pool),
+      countTransactions(pool),
+      selectStocks(pool),
+      selectRelays(pool),
+      selectPositions(pool),
+      selectBrokerLosses(pool),
+      selectInstallation(pool),
+      selectServerFacts(pool),
+      selectTrouble(pool),
+    ])
   const { doubt } = installation
   const origin = originOf(installation, facts) ?? null
-  return {
-    source,
-    database: maskUrl(url),
-    log,
-    origin,
-    doubt,
-    deliveries,
-    transactions,
-    stocks,
-    relays,
-    shards,
-    losses,
-  }
+  const queues = { log, deliveries, transactions, stocks, relays, shards }
+  return { source, database: maskUrl(url), origin, doubt, ...queues, losses, troubles }
 }
 
 function describeSource(status: SourceStatus): readonly string[] {
-  const { source, database, doubt, deliveries, transactions, stocks, relays, shards, losses } = status
+  const { source, database, doubt, deliveries, transactions, stocks, relays, shards, losses, troubles } = status
   return [
     `Source ${source}  ${database}`,
     `  Log: ${describeLog(status)}`,
@@ -90,6 +85,7 @@ function describeSource(status: SourceStatus): readonly string[] {
     ...formatTable(stockRows(stocks), '    '),
     relays.length === 0 ? '  Relays: none is running' : '  Relays:',
     ...formatTable(relayRows(relays, shards), '    '),
+    ...(troubles.length === 0 ? [] : ['  In the way:', ...troubles.map((trouble) => `    ${troubleText(trouble)}`)]),
   ]
 }
 

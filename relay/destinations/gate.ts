@@ -19,6 +19,8 @@ export interface Door {
   readonly running: number
   /** Whether the breaker is closed: calls go through as far as there are places. */
   readonly isClosed: boolean
+  /** Since when the breaker is not closed, monotonic milliseconds; undefined: it is. */
+  readonly awaySinceMs: number | undefined
   /** How many calls it may begin now. */
   free(nowMs: number): number
   /** When the breaker lets one of its calls through again: milliseconds from now; Infinity if it is not open. */
@@ -64,6 +66,7 @@ export class Gate {
   readonly #breaker: Breaker
   readonly #seats: Seat[] = []
   #shown: BreakerState | undefined
+  #awaySinceMs: number | undefined
   #running = 0
   #probing = 0
   #takes = 0
@@ -84,6 +87,7 @@ export class Gate {
   door(caller: Caller): Door {
     const seat: Seat = { caller, running: 0, lastTake: 0 }
     const breaker = this.#breaker
+    const away = () => this.#awaySinceMs
     this.#seats.push(seat)
     return {
       get running() {
@@ -91,6 +95,9 @@ export class Gate {
       },
       get isClosed() {
         return breaker.state === 'closed'
+      },
+      get awaySinceMs() {
+        return away()
       },
       free: (nowMs) => this.#free(seat, nowMs),
       reopensInMs: (nowMs) => breaker.reopensInMs(nowMs, caller.probeEveryMs),
@@ -151,6 +158,7 @@ export class Gate {
     if (state === this.#shown) return
     const before = this.#shown
     this.#shown = state
+    this.#awaySinceMs = state === 'closed' ? undefined : (this.#awaySinceMs ?? performance.now())
     this.#onState(state, before)
   }
 }

@@ -28,7 +28,7 @@ export function createNatsDestination(broker: Broker, concurrency: number, backO
           content: delivery.content,
           headers: JSON.stringify(delivery.headers),
         }
-        broker.publish(message, (verdict) => resolve(outcomeOf(verdict, delivery.target)))
+        broker.publish(message, (verdict) => resolve(outcomeOf(verdict)))
       }),
     call: (call) =>
       new Promise((resolve) => {
@@ -42,35 +42,37 @@ export function createNatsDestination(broker: Broker, concurrency: number, backO
           content,
           headers: JSON.stringify({ ...headers, [BRANCH_NAME_HEADER]: branch, [OP_HEADER]: op }),
         }
-        broker.publish(message, (verdict) => resolve(answerOf(verdict, target)))
+        broker.publish(message, (verdict) => resolve(answerOf(verdict)))
       }),
     close: async () => undefined,
   }
 }
 
 /** The acknowledgement of a stream as an answer: it has the message, which is all that a publish can be asked for. */
-function answerOf(verdict: PublishVerdict, subject: string): BranchAnswer {
+function answerOf(verdict: PublishVerdict): BranchAnswer {
   switch (verdict.kind) {
     case 'acked':
       return { kind: 'answered', status: 200, body: Buffer.alloc(0) }
     case 'refused':
       return { kind: 'impossible', error: verdict.error }
-    case 'no-stream':
-      return { kind: 'impossible', error: `no stream takes ${subject}` }
+    case 'withheld':
+      // Of its subject or stream: the breaker of the broker must not open for it.
+      return { kind: 'unanswered', result: 'failed', error: verdict.error }
     case 'outage':
       return { kind: 'unanswered', result: 'away', error: verdict.error }
   }
 }
 
-function outcomeOf(verdict: PublishVerdict, subject: string): Outcome {
+function outcomeOf(verdict: PublishVerdict): Outcome {
   switch (verdict.kind) {
     case 'acked':
       return { kind: 'confirmed' }
     case 'refused':
       return { kind: 'refused', error: verdict.error, status: verdict.status }
-    case 'no-stream':
-      // Of this subject, not of the broker: the others must not wait for it, so the breaker must not see it.
-      return { kind: 'failed', error: `no stream takes ${subject}`, status: 503, ofMessage: true }
+    case 'withheld': {
+      const { error, scope: withheldBy, dueInMs, sent } = verdict
+      return { kind: 'withheld', error, withheldBy, dueInMs, sent }
+    }
     case 'outage':
       return { kind: 'unavailable', error: verdict.error, retryAfterMs: UNAVAILABLE_MS }
   }

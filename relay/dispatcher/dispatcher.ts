@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import { failpoint } from 'postcommit/protocol'
+import type { Broker, BrokerTrouble } from '../broker/broker.ts'
 import type { Gates } from '../destinations/gates.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { claimDue, type FreeSlots } from '../store/claim-due.ts'
@@ -14,6 +15,7 @@ import { Claims } from './claims.ts'
 import type { Job } from './lane.ts'
 import { Recorder } from './recorder.ts'
 import { Sender } from './sender.ts'
+import { startWithheld, type Withheld } from './withheld.ts'
 import { within } from './within.ts'
 
 /** What a dispatcher works with. */
@@ -30,6 +32,10 @@ export interface DispatcherOptions {
   readonly claimLeaseMs: number
   readonly pollMs: { readonly min: number; readonly max: number }
   readonly onReadOk: () => void
+  /** The broker, once it may be published to. */
+  readonly broker?: () => Broker | undefined
+  /** What keeps messages from the broker. */
+  readonly brokerTrouble?: () => readonly BrokerTrouble[]
 }
 
 /** A running dispatcher. */
@@ -68,6 +74,7 @@ class DispatchLoop implements Dispatcher {
   readonly #claims = new Claims()
   readonly #recorder: Recorder
   readonly #sender: Sender
+  readonly #withheld: Withheld
   readonly #ended: Promise<void>
   #stopping = false
   #depth = 0
@@ -85,12 +92,21 @@ class DispatchLoop implements Dispatcher {
       ...options,
       onRecorded: (results) => {
         for (const { token } of results) this.#claims.recorded(token)
+        for (const { withheldBy, settlement } of results) {
+          if (withheldBy !== undefined && settlement.event === 'confirmed') this.#withheld.release(withheldBy)
+        }
         // A follower may have been released, or something may be due again.
         if (results.some(({ key, settlement }) => key !== null || settlement.event !== 'confirmed')) this.#lookAtMs = 0
         this.#signal.call()
       },
     })
     this.#sender = new Sender({ ...options, onResult: (result) => this.#recorder.add(result) })
+    this.#withheld = startWithheld({
+      ...options,
+      broker: options.broker ?? (() => undefined),
+      troubles: () => [...(options.brokerTrouble?.() ?? []), ...this.#sender.trouble()],
+      onDue: () => this.wake(),
+    })
     this.#ended = this.#run()
   }
 
@@ -105,6 +121,7 @@ class DispatchLoop implements Dispatcher {
     this.#sender.close()
     this.#signal.call()
     await within(Math.min(drainMs, LAST_WRITES_MS), this.#ended)
+    await this.#withheld.stop()
     await within(LAST_WRITES_MS, this.#giveBackUnsent())
     while (this.#sender.sending > 0 && performance.now() < deadline) await this.#signal.wait(20)
     this.#sender.abort()

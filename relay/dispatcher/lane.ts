@@ -46,6 +46,7 @@ export class Lane {
   readonly #pace = new Pace()
   #waiting: Job[] = []
   #unsent: Job[] = []
+  #lastError: string | undefined
   #isClosed = false
 
   constructor({ destination, gate }: Gated, signal: AbortSignal, options: LaneOptions) {
@@ -75,6 +76,17 @@ export class Lane {
   /** When its breaker lets a call through again: milliseconds from now; Infinity if it is not open. */
   reopensInMs(nowMs: number): number {
     return this.#door.reopensInMs(nowMs)
+  }
+
+  /** Why and since when nothing is delivered; undefined while it works. */
+  trouble(
+    nowMs: number,
+  ): { readonly error: string; readonly forMs: number; readonly nextProbeInMs: number } | undefined {
+    const { awaySinceMs } = this.#door
+    if (awaySinceMs === undefined) return undefined
+    const reopensInMs = this.#door.reopensInMs(nowMs)
+    const nextProbeInMs = Number.isFinite(reopensInMs) ? reopensInMs : 0
+    return { error: this.#lastError ?? 'it does not answer', forMs: nowMs - awaySinceMs, nextProbeInMs }
   }
 
   /** Delivers as soon as there is a slot, or gives it out by {@link takeUnsent} if there will be none for long. */
@@ -116,8 +128,11 @@ export class Lane {
     const place = this.#door.take()
     const outcome = await this.#attempt(job.row)
     this.#pace.count()
+    const result = resultOf(outcome)
+    if (result === 'ok') this.#lastError = undefined
+    else if (result !== undefined && 'error' in outcome) this.#lastError = outcome.error
     this.#options.onOutcome(job, outcome, performance.now() - startedAtMs)
-    place.free(resultOf(outcome))
+    place.free(result)
   }
 
   /** Makes one attempt. Never rejects: what goes wrong here is an outcome too. */
@@ -142,13 +157,16 @@ export class Lane {
   }
 }
 
-function resultOf(outcome: Outcome): CallResult {
+/** Undefined: nothing was sent, so nothing was learned. */
+function resultOf(outcome: Outcome): CallResult | undefined {
   switch (outcome.kind) {
     case 'confirmed':
     case 'refused':
       return 'ok'
     case 'failed':
       return outcome.ofMessage === true ? 'ok' : 'failed'
+    case 'withheld':
+      return outcome.sent ? 'ok' : undefined
     case 'unavailable':
       return 'away'
   }

@@ -12,6 +12,7 @@ const row: ClaimedDelivery = {
   payload: '{"a": 1.0}',
   body: null,
   headers: null,
+  withheldBy: null,
   attempts: 3,
 }
 

@@ -24,6 +24,8 @@ export interface RecorderOptions {
 export interface Result extends SettledDelivery {
   readonly destination: string
   readonly key: string | null
+  /** The subject or stream for which it had to wait. */
+  readonly withheldBy?: string
 }
 
 const BATCH_MAX = 500

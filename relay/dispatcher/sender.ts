@@ -5,6 +5,7 @@ import type { Outcome } from '../engine/outcome.ts'
 import { type Settlement, settle } from '../engine/settle.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { ClaimedDelivery, FreeSlots } from '../store/claim-due.ts'
+import type { ToldTrouble } from '../store/replace-trouble.ts'
 import { type Job, Lane } from './lane.ts'
 import type { Result } from './recorder.ts'
 
@@ -58,6 +59,15 @@ export class Sender {
     return Math.min(...[...this.#lanes.values()].map((lane) => lane.reopensInMs(now)))
   }
 
+  /** What is in the way of destinations. */
+  trouble(): readonly ToldTrouble[] {
+    const now = performance.now()
+    return [...this.#lanes].flatMap(([destination, lane]) => {
+      const trouble = lane.trouble(now)
+      return trouble === undefined ? [] : [{ scope: `destination ${destination}`, cause: 'away', ...trouble }]
+    })
+  }
+
   /** Sends as soon as the destination has a slot; what becomes of it is told to `onResult` or by {@link takeUnsent}. */
   send(job: Job): void {
     this.#lanes.get(job.row.destination)?.push(job)
@@ -79,6 +89,7 @@ export class Sender {
   }
 
   #settle({ row, token }: Job, outcome: Outcome, durationMs: number): void {
+    const { withheldBy } = row
     const { source, gates, metrics, onResult } = this.#options
     const { id, destination, key } = row
     const policy = gates.named.get(destination)?.destination
@@ -87,7 +98,7 @@ export class Sender {
     metrics.attempts.inc({ source, destination, outcome: outcome.kind })
     const settlement = settle(outcome, row.attempts, policy, Math.random())
     this.#report(row, settlement)
-    onResult({ id, destination, key, token, settlement, durationMs })
+    onResult({ id, destination, key, token, settlement, durationMs, ...(withheldBy !== null && { withheldBy }) })
   }
 
   #report({ gid, branch, destination }: ClaimedDelivery, settlement: Settlement): void {
@@ -102,6 +113,7 @@ export class Sender {
         log.info(entry, 'delivery failed')
         break
       case 'unavailable':
+      case 'withheld':
         log.debug(entry, 'destination not available')
     }
   }

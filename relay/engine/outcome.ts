@@ -16,6 +16,17 @@ export type Outcome =
   | { readonly kind: 'refused'; readonly error: string; readonly status?: number }
   /** The destination as a whole is away, or asked for a pause. Nothing was learned about the message: no attempt. */
   | { readonly kind: 'unavailable'; readonly error: string; readonly status?: number; readonly retryAfterMs?: number }
+  /** Its subject or stream takes nothing at the moment: no attempt, and nothing about the destination as a whole. */
+  | {
+      readonly kind: 'withheld'
+      readonly error: string
+      readonly status?: number
+      /** `subject order.placed` or `stream ORDERS`. */
+      readonly withheldBy: string
+      readonly dueInMs: number
+      /** False: it was not sent, because that is known. */
+      readonly sent: boolean
+    }
 
 /** Exponential with full jitter: a random pause up to `min(capMs, baseMs * 2 ** attempts)`. */
 export interface BackOff {

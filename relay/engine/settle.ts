@@ -5,12 +5,15 @@ import { backOffMs } from './retry.ts'
 export type Settlement =
   | { readonly event: 'confirmed'; readonly status: number | undefined }
   | {
-      readonly event: 'failed' | 'unavailable'
+      /** `withheld`: it was not even sent, because its subject or stream is known to take nothing. */
+      readonly event: 'failed' | 'unavailable' | 'withheld'
       readonly error: string
       readonly status: number | undefined
       /** Attempts burnt so far, this one included if it counts. */
       readonly attempts: number
       readonly dueInMs: number
+      /** The subject or stream for which it waits. */
+      readonly withheldBy?: string
     }
   | { readonly event: 'dead'; readonly error: string; readonly status: number | undefined; readonly attempts: number }
 
@@ -43,6 +46,10 @@ export function settle(outcome: Outcome, attempts: number, policy: RetryPolicy, 
       if (failed >= policy.attemptsMax) return { event: 'dead', error: outcome.error, status, attempts: failed }
       const dueInMs = Math.max(backOffMs(policy.backOff, failed, random), pauseAskedMs(outcome.retryAfterMs))
       return { event: 'failed', error: outcome.error, status, attempts: failed, dueInMs }
+    }
+    case 'withheld': {
+      const { error, withheldBy, dueInMs, sent } = outcome
+      return { event: sent ? 'unavailable' : 'withheld', error, status, attempts, dueInMs, withheldBy }
     }
     case 'unavailable': {
       // Never at once, whatever was asked for: it is the breaker that sets the pace, and it counts calls, not rows.

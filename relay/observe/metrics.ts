@@ -26,6 +26,8 @@ export interface Metrics {
   readonly natsConnected: Gauge
   readonly streamMissing: Gauge<'stream'>
   readonly streamsLost: Counter<'stream'>
+  readonly brokerUnavailable: Gauge
+  readonly refusedSubjects: Gauge<'cause'>
   readonly branchCalls: Counter<'source' | 'destination' | 'outcome'>
   readonly backQueries: Counter<'source' | 'destination' | 'verdict'>
   readonly transactionsEnded: Counter<'source' | 'mode' | 'status'>
@@ -89,7 +91,7 @@ function delivering(registry: Registry) {
   return {
     attempts: new Counter({
       name: 'postcommit_attempts_total',
-      help: 'Deliveries attempted, by outcome: confirmed, failed, refused, unavailable.',
+      help: 'Deliveries attempted, by outcome: confirmed, failed, refused, unavailable, withheld.',
       labelNames: ['source', 'destination', 'outcome'] as const,
       registers,
     }),
@@ -252,6 +254,17 @@ function belonging(registry: Registry) {
       name: 'postcommit_streams_lost_total',
       help: 'Times a stream was found missing that had been there; also where it was made again at once.',
       labelNames: ['stream'] as const,
+      registers,
+    }),
+    brokerUnavailable: new Gauge({
+      name: 'postcommit_broker_unavailable_seconds',
+      help: 'Since when nothing at all gets through to the broker; 0 while something does.',
+      registers,
+    }),
+    refusedSubjects: new Gauge({
+      name: 'postcommit_refused_subjects',
+      help: 'Subjects and streams that take no messages, by cause: full, sealed, missing, denied, foreign, silent.',
+      labelNames: ['cause'] as const,
       registers,
     }),
   }

@@ -13,7 +13,13 @@ export interface ObservedHealth {
     readonly problem: string | undefined
     readonly doubt?: string | undefined
   }[]
-  readonly nats: { readonly configured: boolean; readonly connected: boolean; readonly problem: string | undefined }
+  readonly nats: {
+    readonly configured: boolean
+    readonly connected: boolean
+    readonly problem: string | undefined
+    /** What keeps messages from it. */
+    readonly trouble?: readonly object[]
+  }
 }
 
 /** How to serve health and metrics. */

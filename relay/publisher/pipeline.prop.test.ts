@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { Broker } from '../broker/broker.ts'
 import type { BrokerMessage } from '../broker/broker-message.ts'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
@@ -7,6 +7,7 @@ import type { LogRow } from '../store/select-window.ts'
 import { Pipeline } from './pipeline.ts'
 
 const SILENT = { acked() {}, parked() {}, outage() {}, recovered() {} }
+const WITHHELD: PublishVerdict = { kind: 'withheld', scope: 'subject a.b', error: 'full', dueInMs: 9, sent: true }
 const ACKED: PublishVerdict = { kind: 'acked', stream: 'S', sequence: 1, duplicate: false }
 
 const row = (id: number, key: string | null): LogRow => ({
@@ -28,7 +29,9 @@ function scriptedBroker() {
   const broker: Broker = {
     connected: true,
     publish: (message, settle) => void open.push({ message, settle }),
-    hasStream: async () => false,
+    trouble: () => [],
+    refusals: { isLookedAfter: () => false, forget: () => undefined },
+    whenCleared: () => () => undefined,
     beforeResuming: () => () => undefined,
     recheck: async () => undefined,
     connection: () => Promise.reject(new Error('no connection in this test')),
@@ -37,7 +40,14 @@ function scriptedBroker() {
   return { broker, open, stored }
 }
 
-const verdicts = fc.constantFrom<'ack' | 'refuse' | 'lose'>('ack', 'ack', 'ack', 'refuse', 'lose')
+const verdicts = fc.constantFrom<'ack' | 'refuse' | 'withhold' | 'lose'>(
+  'ack',
+  'ack',
+  'ack',
+  'refuse',
+  'withhold',
+  'lose',
+)
 const rows = fc.array(fc.constantFrom('k1', 'k2', 'k3', null), { minLength: 1, maxLength: 40 })
 
 describe('Pipeline', () => {
@@ -85,6 +95,7 @@ describe('Pipeline', () => {
           const [answered] = open.splice(at % Math.max(1, open.length), 1)
           if (answered === undefined) await new Promise((resolve) => setTimeout(resolve, 5))
           else if (verdict === 'refuse') answered.settle({ kind: 'refused', error: 'no', status: 400 })
+          else if (verdict === 'withhold') answered.settle(WITHHELD)
           else {
             // An outage may or may not have stored the message.
             if (verdict === 'ack' || at % 2 === 0) stored.push(answered.message)
@@ -117,5 +128,25 @@ describe('Pipeline', () => {
     const { parked } = await pipeline.feed([row(1, 'k1')])
     expect(parked).toEqual([{ id: '1', error: 'an earlier message of this key is set aside' }])
     expect(open).toEqual([])
+  })
+
+  test('an outage is probed with another subject than the one that was interrupted', async () => {
+    const { broker, open } = scriptedBroker()
+    const pipeline = new Pipeline(broker, SILENT, 1, new Set())
+    const fed = pipeline.feed([row(1, null), { ...row(2, null), topic: 'c.d' }])
+    open.shift()?.settle({ kind: 'outage', error: 'silence' })
+    await vi.waitFor(() => expect(open).toHaveLength(1))
+    expect(open[0]?.message.subject).toBe('c.d')
+    open.shift()?.settle(ACKED)
+    open.shift()?.settle(WITHHELD)
+    expect((await fed).parked).toEqual([{ id: '1', error: 'full', withheldBy: 'subject a.b', dueInMs: 9 }])
+  })
+
+  test('ten thousand that are held back at once need no deep stack', async () => {
+    const { broker } = scriptedBroker()
+    const refusing: Broker = { ...broker, publish: (_, settle) => settle({ ...WITHHELD, sent: false }) }
+    const pipeline = new Pipeline(refusing, SILENT, 8, new Set())
+    const { parked } = await pipeline.feed(Array.from({ length: 10_000 }, (_, index) => row(index + 1, null)))
+    expect(parked).toHaveLength(10_000)
   })
 })

@@ -16,6 +16,7 @@ export interface SettledBatch {
 export interface PipelineEvents {
   acked(row: LogRow, duplicate: boolean): void
   parked(row: LogRow, error: string): void
+  /** Nothing gets through: sending is paused. */
   outage(error: string): void
   recovered(): void
 }
@@ -51,11 +52,18 @@ interface Outage {
   probing: boolean
   pauseMs: number
   timer: NodeJS.Timeout | undefined
+  /** What was probed with the last time; the next probe has another subject, if there is one. */
+  subject: string | undefined
 }
 
 const PROBE_FIRST_MS = 50
 const PROBE_CAP_MS = 2000
 const SENT_KEPT_MAX = 500
+
+/** Why a message is parked. */
+type Reason = Omit<ParkedMessage, 'id'>
+
+const BEHIND: Reason = { error: 'an earlier message of this key is set aside' }
 
 /**
  * Publishes batches of the log, many messages at once and one at a time per key.
@@ -64,9 +72,10 @@ const SENT_KEPT_MAX = 500
  * takes the second a moment later would otherwise have turned their order round. The rest is pipelined, over the
  * borders of batches too.
  *
- * A message that the broker refuses for itself is parked, and so is everything of its key that follows: parked
- * messages are delivered one by one from the table `delivery`. An outage parks nothing and burns nothing: everything
- * unacknowledged stays here and is published again, under the same message ids, once a single probe gets through.
+ * A message that the broker refuses for itself, or for its subject or stream, is parked, and so is everything of its key
+ * that follows: parked messages are delivered from the table `delivery`. An outage parks nothing and burns nothing:
+ * everything unacknowledged stays here and is published again, under the same message ids, once a single probe gets
+ * through. Each probe has another subject than the last one: one that is refused must not pass for the broker.
  */
 export class Pipeline {
   readonly #broker: Broker
@@ -81,6 +90,7 @@ export class Pipeline {
   #outage: Outage | undefined
   #blocked: Set<string>
   #stopped = false
+  #isPumping = false
 
   constructor(broker: Broker, events: PipelineEvents, inFlightMax: number, blockedKeys: Set<string>) {
     this.#broker = broker
@@ -118,7 +128,7 @@ export class Pipeline {
   #enqueue(entry: Entry): void {
     const { key } = entry.row
     if (key === null) this.#ready.push(entry)
-    else if (this.#blocked.has(key)) this.#park(entry, 'an earlier message of this key is set aside')
+    else if (this.#blocked.has(key)) this.#park(entry, BEHIND)
     else {
       const last = this.#last.get(key)
       if (last === undefined) this.#ready.push(entry)
@@ -128,11 +138,15 @@ export class Pipeline {
   }
 
   #pump(): void {
+    // What is held back settles before `#send` returns; a thousand of them would be as many calls deep.
+    if (this.#isPumping) return
+    this.#isPumping = true
     while (this.#outage === undefined && this.#inFlight < this.#inFlightMax && this.#readyAt < this.#ready.length) {
       const entry = this.#ready[this.#readyAt]
       this.#readyAt += 1
       if (entry !== undefined) this.#send(entry)
     }
+    this.#isPumping = false
     // What has been sent must not stay reachable for long: every young collection would copy it.
     if (this.#readyAt > SENT_KEPT_MAX || (this.#readyAt > 0 && this.#readyAt === this.#ready.length)) {
       this.#ready = this.#ready.slice(this.#readyAt)
@@ -164,11 +178,16 @@ export class Pipeline {
         this.#acked(entry, verdict)
         break
       case 'refused':
-        this.#parkWithFollowers(entry, verdict.error)
+        this.#parkWithFollowers(entry, { error: verdict.error })
+        // The client's own refusals have no status, and say nothing about the broker.
+        if (verdict.status !== 0) this.#recover()
         break
-      case 'no-stream':
-        void this.#withoutStream(entry)
-        return
+      case 'withheld': {
+        const { error, scope: withheldBy, dueInMs, sent } = verdict
+        this.#parkWithFollowers(entry, { error, withheldBy, dueInMs })
+        if (sent) this.#recover()
+        break
+      }
       case 'outage':
         this.#interrupt(entry, verdict.error)
         break
@@ -190,31 +209,18 @@ export class Pipeline {
     this.#leave(batch)
   }
 
-  /** A 503 says that nobody took the subject: no stream has it, or JetStream itself is away. Only one is an outage. */
-  async #withoutStream(entry: Entry): Promise<void> {
-    const exists = await this.#broker.hasStream(entry.row.topic)
-    if (this.#stopped) return
-    if (exists === false) {
-      this.#parkWithFollowers(entry, `no stream takes ${entry.row.topic}`)
-      this.#recover()
-    } else this.#interrupt(entry, 'JetStream does not answer')
-    this.#goOn()
-  }
-
-  #parkWithFollowers(entry: Entry, error: string): void {
-    this.#park(entry, error)
+  #parkWithFollowers(entry: Entry, why: Reason): void {
+    this.#park(entry, why)
     const { key } = entry.row
     if (key === null) return
     this.#last.delete(key)
-    for (let { follower } = entry; follower !== undefined; follower = follower.follower) {
-      this.#park(follower, 'an earlier message of this key is set aside')
-    }
+    for (let { follower } = entry; follower !== undefined; follower = follower.follower) this.#park(follower, BEHIND)
   }
 
-  #park({ row, batch }: Entry, error: string): void {
+  #park({ row, batch }: Entry, why: Reason): void {
     if (row.key !== null) this.#blocked.add(row.key)
-    batch.parked.push({ id: row.id, error })
-    this.#events.parked(row, error)
+    batch.parked.push({ id: row.id, ...why })
+    this.#events.parked(row, why.error)
     this.#leave(batch)
   }
 
@@ -233,12 +239,13 @@ export class Pipeline {
 
   #interrupt(entry: Entry, error: string): void {
     if (this.#outage === undefined) {
-      this.#outage = { probing: false, pauseMs: PROBE_FIRST_MS, timer: undefined }
+      this.#outage = { probing: false, pauseMs: PROBE_FIRST_MS, timer: undefined, subject: undefined }
       this.#events.outage(error)
     }
     this.#ready = [entry, ...this.#ready.slice(this.#readyAt)]
     this.#readyAt = 0
     this.#outage.probing = false
+    this.#outage.subject = entry.row.topic
   }
 
   #probeLater(outage: Outage): void {
@@ -247,8 +254,8 @@ export class Pipeline {
       outage.pauseMs = Math.min(PROBE_CAP_MS, outage.pauseMs * 2)
       if (!this.#broker.connected || this.#ready[0] === undefined) return this.#probeLater(outage)
       this.#ready.sort((a, b) => (BigInt(a.row.id) < BigInt(b.row.id) ? -1 : 1))
-      const [probe, ...rest] = this.#ready
-      this.#ready = rest
+      const other = this.#ready.findIndex(({ row }) => row.topic !== outage.subject)
+      const [probe] = this.#ready.splice(Math.max(0, other), 1)
       outage.probing = true
       if (probe !== undefined) this.#send(probe)
     }, outage.pauseMs)
@@ -256,6 +263,7 @@ export class Pipeline {
 
   #recover(): void {
     if (this.#outage?.probing !== true) return
+    clearTimeout(this.#outage.timer)
     this.#outage = undefined
     this.#ready.sort((a, b) => (BigInt(a.row.id) < BigInt(b.row.id) ? -1 : 1))
     this.#events.recovered()

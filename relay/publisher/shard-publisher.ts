@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import { failpoint, NATS_DESTINATION, PostcommitError } from 'postcommit/protocol'
 import type { Broker } from '../broker/broker.ts'
 import type { HandedOn } from '../engine/whereabouts.ts'
+import { collapseLog } from '../observe/collapsed-log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { type Acknowledgement, insertBrokerMarks } from '../store/insert-broker-marks.ts'
 import type { Queryable } from '../store/queryable.ts'
@@ -65,8 +66,14 @@ interface Unsaved {
  */
 const UNSAVED_MAX = 100
 const UNSAVED_MS = 20
-/** Batches that are read and not settled: one that comes back, one that is under way, one to go on with. */
-const OUTSTANDING_MAX = 3
+/**
+ * Messages that are read and not saved: three pages, one that comes back, one that is under way, one to go on with. By
+ * messages and not by batches, because a message that gets no answer for a while must not hold up what is read after it.
+ */
+const OUTSTANDING_MAX = 3000
+/** Batches under way before the next one is waited for a moment. */
+const BATCHES_AT_ONCE = 3
+const MOMENT_MS = 10
 const BLOCKED_KEYS_REFRESH_MS = 1000
 const IDLE_SAVE_MS = 10_000
 /** How far apart the marks are: what is published again at least where a broker has forgotten something. */
@@ -81,8 +88,7 @@ export class ShardPublisher {
   readonly #floor: FloorWatch
   readonly #signal = new WakeSignal()
   readonly #outstanding: Outstanding[] = []
-  readonly #abandoned: Promise<'abandoned'>
-  #abandon = (): void => undefined
+  #abandoned = false
   #unsaved: Unsaved | undefined
   /** The save that is under way, while the next batch is being read. */
   #saving: Promise<void> = Promise.resolve()
@@ -97,7 +103,7 @@ export class ShardPublisher {
   readonly #newest: Map<string, Acknowledgement>
   #markedAt = Number.NEGATIVE_INFINITY
   #hasUnmarked = false
-  #refreshedAt = performance.now()
+  #refreshAt = performance.now() + BLOCKED_KEYS_REFRESH_MS
 
   constructor(options: ShardPublisherOptions) {
     this.#options = options
@@ -107,9 +113,6 @@ export class ShardPublisher {
     this.#saved = { snapshot: shard.snapshot, low: BigInt(shard.low) }
     this.#pauseMs = options.pollMs.min
     this.#newest = new Map(options.newest.map((ack) => [ack.stream, ack]))
-    this.#abandoned = new Promise((resolve) => {
-      this.#abandon = () => resolve('abandoned')
-    })
     this.ended = this.#run()
     // Whoever waits for it hears of it; nobody has to.
     this.ended.catch(() => undefined)
@@ -129,7 +132,10 @@ export class ShardPublisher {
   async stop(drainMs: number): Promise<void> {
     this.#stopping = true
     this.#signal.call()
-    const timer = setTimeout(this.#abandon, drainMs)
+    const timer = setTimeout(() => {
+      this.#abandoned = true
+      this.#signal.call()
+    }, drainMs)
     await Promise.allSettled([this.ended])
     clearTimeout(timer)
   }
@@ -167,11 +173,12 @@ export class ShardPublisher {
     this.#options.onRead()
     if (batch.rows.length > 0) {
       this.#handOn(pipeline, batch)
-      if (this.#outstanding.length >= OUTSTANDING_MAX && !(await this.#settleNext())) return false
-    } else if (this.#outstanding.length > 0) {
-      if (!(await this.#settleNext())) return false
+      while (this.#unsettled >= OUTSTANDING_MAX) if (!(await this.#settleNext())) return false
+      // What comes meanwhile is read together; but no longer than a moment, in case the oldest gets no answer.
+      if (this.#outstanding.length >= BATCHES_AT_ONCE) await this.#signal.wait(MOMENT_MS)
+      await this.#takeSettled()
     } else await this.#idle(batch)
-    const isStale = performance.now() - this.#refreshedAt > BLOCKED_KEYS_REFRESH_MS
+    const isStale = performance.now() > this.#refreshAt
     return pipeline.blockedKeys.size > 0 && isStale ? await this.#refreshBlockedKeys(pipeline) : true
   }
 
@@ -186,18 +193,31 @@ export class ShardPublisher {
     void entry.settled.then((result) => {
       entry.result = result
       if (last !== undefined) this.#options.onHandedOn(this.#options.shard.shard, last)
+      this.#signal.call()
     })
     this.#outstanding.push(entry)
     this.#pauseMs = this.#options.pollMs.min
   }
 
-  /** Waits for a call or the poll. Saves now and then, so that the lower bound of the ids rises without messages too. */
+  /** How many messages are read and not saved. */
+  get #unsettled(): number {
+    return this.#outstanding.reduce((sum, { messages }) => sum + messages, 0)
+  }
+
+  /** Waits for a call, a batch that has settled, or the poll. Saves now and then, so that the lower bound of the ids rises without messages too. */
   async #idle({ position }: ReadBatch): Promise<void> {
+    await this.#takeSettled()
+    if (this.#outstanding.length > 0) return await this.#signal.wait(this.#nextPauseMs())
     await this.#saving
     const isStale = this.#unsaved === undefined && performance.now() - this.#savedAt > IDLE_SAVE_MS
     if (isStale) await this.#save(position, [], undefined, this.#reader.sequence)
-    await this.#signal.wait(this.#pauseMs)
-    this.#pauseMs = Math.min(this.#options.pollMs.max, this.#pauseMs * 2)
+    await this.#signal.wait(this.#nextPauseMs())
+  }
+
+  #nextPauseMs(): number {
+    const pauseMs = this.#pauseMs
+    this.#pauseMs = Math.min(this.#options.pollMs.max, pauseMs * 2)
+    return pauseMs
   }
 
   async #saveAll(): Promise<boolean> {
@@ -208,14 +228,23 @@ export class ShardPublisher {
     return isSettled
   }
 
-  /**
-   * Waits for the oldest outstanding batch and takes those behind it that are settled as well. The save, if there is
-   * one, is not waited for: what follows on the connection comes after it anyway, and the next save waits for it.
-   */
+  /** Waits for the oldest outstanding batch; false if the wait was abandoned. */
   async #settleNext(): Promise<boolean> {
+    while (this.#outstanding[0] !== undefined && this.#outstanding[0].result === undefined) {
+      if (this.#abandoned) return false
+      await this.#signal.wait(this.#options.pollMs.max)
+    }
+    await this.#takeSettled()
+    return true
+  }
+
+  /**
+   * Takes the oldest batches that are settled, as far as none before them is open. The save, if there is one, is not waited
+   * for: what follows on the connection comes after it anyway, and the next save waits for it.
+   */
+  async #takeSettled(): Promise<void> {
     const [oldest] = this.#outstanding
-    if (oldest === undefined) return true
-    if ((await Promise.race([oldest.settled, this.#abandoned])) === 'abandoned') return false
+    if (oldest?.result === undefined) return
     failpoint('publisher.after_ack')
     const firstOpen = this.#outstanding.findIndex(({ result }) => result === undefined)
     const settled = this.#outstanding.splice(0, firstOpen === -1 ? this.#outstanding.length : firstOpen)
@@ -227,7 +256,6 @@ export class ShardPublisher {
     this.#remember(last, settled)
     const { messages } = this.#unsaved ?? { messages: 0 }
     if (parked.length > 0 || messages >= UNSAVED_MAX) this.#saveUnsaved(parked)
-    return true
   }
 
   #remember({ position, sequence, result }: Outstanding, settled: readonly Outstanding[]): void {
@@ -296,8 +324,11 @@ export class ShardPublisher {
   async #refreshBlockedKeys(pipeline: Pipeline): Promise<boolean> {
     // With nothing outstanding the table is the whole truth about what is set aside.
     if (!(await this.#saveAll())) return false
+    const begunAt = performance.now()
     pipeline.unblock(await this.#blockedKeys())
-    this.#refreshedAt = performance.now()
+    // However many keys are blocked, no more than a fiftieth of the time.
+    const tookMs = performance.now() - begunAt
+    this.#refreshAt = performance.now() + Math.max(BLOCKED_KEYS_REFRESH_MS, 50 * tookMs)
     return true
   }
 
@@ -308,6 +339,7 @@ export class ShardPublisher {
 
   #events(): PipelineEvents {
     const { metrics, source, log, shard } = this.#options
+    const lines = collapseLog()
     const parked = metrics.parked.labels({ source })
     const seconds = metrics.commitToConfirm.labels({ source, destination: NATS_DESTINATION })
     return {
@@ -320,7 +352,7 @@ export class ShardPublisher {
       },
       parked({ gid, branch, topic }, error) {
         parked.inc()
-        log.warn({ source, gid, branch, topic, error }, 'message set aside')
+        lines.add(error, (count) => log.warn({ source, gid, branch, topic, error, count }, 'messages set aside'))
       },
       outage: (error) => {
         this.#count()

@@ -12,6 +12,8 @@ export interface ClaimedDelivery {
   readonly body: Buffer | null
   readonly headers: string | null
   readonly attempts: number
+  /** The subject or stream for which it had to wait. */
+  readonly withheldBy: string | null
 }
 
 /** How much of a destination may be claimed now. */
@@ -113,7 +115,8 @@ export async function claimDue(
   update postcommit.delivery d set lease_token = $2::uuid, lease_owner = $1::bigint,
     lease_until = statement_timestamp() + $3 * interval '1 millisecond'
   from heads where d.id = heads.id
-  returning d.id, d.gid, d.branch, d.destination, d.target, d.key, d.payload, d.body, d.headers, d.attempts
+  returning d.id, d.gid, d.branch, d.destination, d.target, d.key, d.payload, d.body, d.headers, d.attempts,
+    d.withheld_by as "withheldBy"
 ), noted as (
   insert into postcommit.claim (token, relay, until, deliveries)
   select $2::uuid, $1::bigint, statement_timestamp() + $3 * interval '1 millisecond', array_agg(id)

@@ -15,6 +15,10 @@ export interface PositionUpdate {
 export interface ParkedMessage {
   readonly id: string
   readonly error: string
+  /** The subject or stream that takes nothing at the moment; releasing it makes the message due. */
+  readonly withheldBy?: string
+  /** When it is due unless it is released before; at once if not given. */
+  readonly dueInMs?: number
 }
 
 /**
@@ -55,16 +59,26 @@ select xid from saved`,
       ack?.stream ?? null,
       ack?.sequence ?? null,
       ack?.messageId ?? null,
-      ...(parked.length === 0 ? [] : [parked.map(({ id }) => id), parked.map(({ error }) => error)]),
+      ...(parked.length === 0
+        ? []
+        : [
+            parked.map(({ id }) => id),
+            parked.map(({ error }) => error),
+            parked.map(({ withheldBy }) => withheldBy ?? null),
+            parked.map(({ dueInMs }) => dueInMs ?? 0),
+          ]),
     ],
   })
   return rows[0] === undefined ? undefined : BigInt(rows[0].xid)
 }
 
 const PARK = `, parked as (
-  insert into postcommit.delivery (id, gid, branch, destination, target, key, slot, payload, body, headers, created_at, last_error)
-  select case when taken then nextval('postcommit.outbox_id') else log.id end, log.gid, log.branch, 'nats', log.topic, log.key, log.slot, log.payload, log.body, log.headers, log.created_at, p.error
-  from unnest($10::bigint[], $11::text[]) as p (id, error) join postcommit.outbox log on log.id = p.id
+  insert into postcommit.delivery (id, gid, branch, destination, target, key, slot, payload, body, headers, created_at, last_error,
+    withheld_by, due_at)
+  select case when taken then nextval('postcommit.outbox_id') else log.id end, log.gid, log.branch, 'nats', log.topic, log.key, log.slot,
+    log.payload, log.body, log.headers, log.created_at, p.error, p.withheld_by, clock_timestamp() + p.due_in_ms * interval '1 millisecond'
+  from unnest($10::bigint[], $11::text[], $12::text[], $13::float8[]) as p (id, error, withheld_by, due_in_ms)
+    join postcommit.outbox log on log.id = p.id
     cross join lateral (select exists (
       select from postcommit.delivery d where d.id = log.id and (d.gid, d.branch) <> (log.gid, log.branch)
     ) as taken) other

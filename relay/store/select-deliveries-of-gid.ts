@@ -12,6 +12,8 @@ export interface InspectedDelivery {
   readonly attempts: number
   readonly lastError: string | null
   readonly lastStatus: number | null
+  /** The subject or stream for which it waits. */
+  readonly withheldBy: string | null
   readonly payload: string | null
   /** Length of a binary body. */
   readonly bodyBytes: number | null
@@ -33,7 +35,7 @@ export interface InspectedDelivery {
 export async function selectDeliveriesOfGid(client: Queryable, gid: string): Promise<readonly InspectedDelivery[]> {
   const { rows } = await client.query<InspectedDelivery>({
     text: `select d.id, d.branch, d.destination, d.target, d.key, d.state, d.attempts,
-  d.last_error as "lastError", d.last_status as "lastStatus", d.payload, octet_length(d.body) as "bodyBytes", d.headers,
+  d.last_error as "lastError", d.last_status as "lastStatus", d.withheld_by as "withheldBy", d.payload, octet_length(d.body) as "bodyBytes", d.headers,
   d.created_at as "createdAt", d.settled_at as "settledAt",
   extract(epoch from clock_timestamp() - d.created_at)::float8 * 1000 as "ageMs",
   extract(epoch from greatest(d.due_at, d.lease_until) - clock_timestamp())::float8 * 1000 as "dueInMs",

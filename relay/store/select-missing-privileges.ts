@@ -12,6 +12,7 @@ from (values
   ('claim', 'SELECT'), ('claim', 'INSERT'), ('claim', 'DELETE'),
   ('attempt', 'SELECT'), ('attempt', 'INSERT'),
   ('global_transaction', 'SELECT'), ('global_transaction', 'UPDATE'),
+  ('trouble', 'SELECT'), ('trouble', 'INSERT'), ('trouble', 'UPDATE'), ('trouble', 'DELETE'),
   ('relay', 'SELECT'), ('relay', 'INSERT'), ('relay', 'UPDATE'), ('relay', 'DELETE'),
   ('installation', 'SELECT'), ('migration', 'SELECT')
 ) as needed (name, privilege)

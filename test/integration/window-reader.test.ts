@@ -167,7 +167,9 @@ describe('WindowReader', () => {
         // The acknowledgement comes when another relay has the shard.
         publish: (_, settle) =>
           void take().then(() => settle({ kind: 'acked', stream: 'S', sequence: 1, duplicate: false })),
-        hasStream: async () => true,
+        trouble: () => [],
+        refusals: { isLookedAfter: () => false, forget: () => undefined },
+        whenCleared: () => () => undefined,
         beforeResuming: () => () => undefined,
         recheck: async () => undefined,
         connection: () => Promise.reject(new Error('no connection in this test')),

@@ -10,7 +10,9 @@ import { selectLogProgress } from '../../store/select-log-progress.ts'
 import { selectPartitions } from '../../store/select-partitions.ts'
 import { selectPositions } from '../../store/select-positions.ts'
 import { selectRelays } from '../../store/select-relays.ts'
+import { selectTrouble } from '../../store/select-trouble.ts'
 import { formatDuration } from '../duration.ts'
+import { troubleText } from '../trouble-text.ts'
 import { type Check, checksAbout } from './check.ts'
 
 const OLD_MS = 60_000
@@ -19,6 +21,7 @@ const OLD_MS = 60_000
 export async function checkLog(source: string, pool: pg.Pool, config: RelayConfig): Promise<readonly Check[]> {
   return [
     ...(await checkRelays(source, pool)),
+    ...(await checkTroubles(source, pool)),
     ...(await checkRoom(source, pool)),
     ...(await checkWaiting(source, pool, config)),
   ]
@@ -40,6 +43,33 @@ async function checkRelays(source: string, pool: pg.Pool): Promise<readonly Chec
           'See the log of the relays: is NATS configured and reachable from there?',
         ),
   ]
+}
+
+/** What running relays say is in their way: messages do not move for it. */
+async function checkTroubles(source: string, pool: pg.Pool): Promise<readonly Check[]> {
+  const { fail } = checksAbout(source)
+  return (await selectTrouble(pool)).map((trouble) =>
+    fail('in the way', troubleText(trouble), actionFor(trouble.cause)),
+  )
+}
+
+function actionFor(cause: string): string {
+  switch (cause) {
+    case 'full':
+      return 'Raise the limits of the stream, or have its messages consumed or aged out.'
+    case 'sealed':
+      return 'A sealed stream never takes messages again: have another stream take the subject.'
+    case 'missing':
+      return 'Create a stream that takes it, or name one under nats.streams with create: true.'
+    case 'denied':
+      return 'Allow the user of the relay to publish to it.'
+    case 'foreign':
+      return 'Move what answers on it to another subject, and see that a stream takes it.'
+    case 'away':
+      return 'Nothing is lost. See that it runs and can be reached from the relay.'
+    default:
+      return 'Nothing is lost. See that nats-server runs, that the stream has a leader, and what its log says.'
+  }
 }
 
 async function checkRoom(source: string, pool: pg.Pool): Promise<readonly Check[]> {

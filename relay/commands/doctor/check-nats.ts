@@ -4,6 +4,7 @@ import { isOwnSubject, LIMITS } from 'postcommit/protocol'
 import { findStream } from '../../broker/streams.ts'
 import { configuredStreams, repeatHorizonMs, takesInvalidations } from '../../config/configured-streams.ts'
 import type { RelayConfig } from '../../config/schema.ts'
+import { stagesIds } from '../../engine/nats-version.ts'
 import type { Acknowledgement } from '../../store/insert-broker-marks.ts'
 import { natsConnection } from '../relay-options.ts'
 import { reasonOf } from '../sources.ts'
@@ -68,7 +69,10 @@ function checkServer({ info }: NatsConnection): readonly Check[] {
 
 /** What is known of the versions of nats-server. */
 export function checkVersion(version: string): Check {
-  const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/).map(Number)
+  const [major, minor, patch] = (/^(\d+)\.(\d+)\.(\d+)/.exec(version)?.slice(1) ?? []).map(Number)
+  if (major === undefined || minor === undefined || patch === undefined) {
+    return warn('version', `nats-server says that it is ${version}: nothing is known of it`, 'Run 2.11 or newer.')
+  }
   const name = `nats-server ${version}`
   if (major < 2 || (major === 2 && minor < 9))
     return fail('version', `${name} is too old`, 'Upgrade to 2.9.10 or newer.')
@@ -79,6 +83,8 @@ export function checkVersion(version: string): Check {
       'Upgrade to 2.10.23 or newer (nats-server issue 6888).',
     )
   }
+  const staging = stagesIds(version)
+  if (staging !== undefined) return warn('version', `${name} ${staging.problem}`, staging.action)
   if (major === 2 && minor === 9) {
     return warn(
       'version',

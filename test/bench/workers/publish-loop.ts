@@ -62,6 +62,8 @@ async function openRelays({ nats, subject, bytes }: PublishLoopConfig) {
     connection: { servers: nats },
     ackTimeoutMs: 5000,
     onConnected: () => undefined,
+    onWithheld: () => undefined,
+    onCleared: () => undefined,
     onTrouble: (event, detail) => console.error(event, detail),
   })
   await broker.connection()
