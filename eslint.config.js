@@ -22,4 +22,24 @@ export default [
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
     },
   },
+  {
+    files: ['src/**/*.ts', 'relay/**/*.ts'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        ...['race', 'any'].map((property) => ({
+          object: 'Promise',
+          property,
+          message:
+            'It leaves a reaction at each of its promises: one that lives long grows with every call. See src/protocol/within.ts.',
+        })),
+        {
+          object: 'AbortSignal',
+          property: 'any',
+          message:
+            'The new signal hangs on those that it follows, for as long as they live. Add a listener, and remove it.',
+        },
+      ],
+    },
+  },
 ]

@@ -104,6 +104,8 @@ export class Listeners {
       application_name: 'postcommit api',
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: STATEMENT_TIMEOUT_MS,
+      // What is no longer waited for here must not wait in the server either.
+      statement_timeout: STATEMENT_TIMEOUT_MS,
     })
     pool.on('error', (error) => log.warn({ error: error.message }, 'an idle connection was lost'))
     pool.on('connect', (client) => client.on('error', () => undefined))

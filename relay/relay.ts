@@ -348,7 +348,13 @@ function openChecks(
 ): ReadonlyMap<string, pg.Pool> {
   return new Map(
     Object.entries(coordinator?.checks ?? {}).map(([name, database]) => {
-      const pool = new pg.Pool({ ...databases[database], max: CHECK_CONNECTIONS, query_timeout: DEADLINE_MS })
+      const pool = new pg.Pool({
+        ...databases[database],
+        max: CHECK_CONNECTIONS,
+        query_timeout: DEADLINE_MS,
+        // What this relay no longer waits for, the server need not go on with.
+        statement_timeout: DEADLINE_MS,
+      })
       pool.on('error', (error) => log.warn({ database, error: error.message }, 'an idle connection was lost'))
       pool.on('connect', (client) => client.on('error', () => undefined))
       return [name, pool]

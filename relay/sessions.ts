@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { within } from 'postcommit/protocol'
 import { relaySessionName } from './store/end-relay-sessions.ts'
 
 /** How to reach a source database: what `pg` takes. */
@@ -30,21 +31,28 @@ export async function openSession(
 }
 
 /**
+ * How long a statement of a relay waits for a lock. A session that changes a table by hand, or waits to, would otherwise
+ * stop a relay for as long as it lasts, without a word; so the statement fails, says so and is tried again.
+ */
+const LOCK_TIMEOUT_MS = 5000
+
+function sessionOptions(...settings: readonly string[]): string {
+  return [`lock_timeout=${LOCK_TIMEOUT_MS}`, 'jit=off', ...settings].map((setting) => `-c ${setting}`).join(' ')
+}
+
+/**
  * What the reader's session needs; see `selectWindow`, `selectPage` and `savePosition` for why. Compiling a plan (JIT)
  * costs more than it.
  */
-export const READER_OPTIONS = [
+export const READER_OPTIONS = sessionOptions(
   'plan_cache_mode=force_generic_plan',
   'max_parallel_workers_per_gather=0',
   'enable_seqscan=off',
   'enable_bitmapscan=off',
   'enable_sort=off',
-  'jit=off',
   'synchronous_commit=off',
   'idle_in_transaction_session_timeout=60000',
-]
-  .map((setting) => `-c ${setting}`)
-  .join(' ')
+)
 
 /**
  * What the dispatcher's sessions need.
@@ -56,34 +64,27 @@ export const READER_OPTIONS = [
  * A process that is stopped in the middle of a transaction must not keep its rows from those who take over: the limit is
  * shorter than any lease. And what has been confirmed stays so, whatever the default of the database.
  */
-export const DISPATCHER_OPTIONS = [
+export const DISPATCHER_OPTIONS = sessionOptions(
   'plan_cache_mode=force_generic_plan',
   'enable_seqscan=off',
   'enable_hashjoin=off',
   'enable_mergejoin=off',
-  'jit=off',
   'idle_in_transaction_session_timeout=1500',
   'synchronous_commit=on',
-]
-  .map((setting) => `-c ${setting}`)
-  .join(' ')
+)
 
 /**
  * What the session needs that applies entries of an outbox in Redis. A user's function writes in it too, whose plans are
  * his own; what it has written must be on disk before the entries are deleted from Redis.
  */
-export const REDIS_OUTBOX_OPTIONS = ['jit=off', 'idle_in_transaction_session_timeout=10000', 'synchronous_commit=on']
-  .map((setting) => `-c ${setting}`)
-  .join(' ')
+export const REDIS_OUTBOX_OPTIONS = sessionOptions('idle_in_transaction_session_timeout=10000', 'synchronous_commit=on')
+
+/** What the session needs that proves a relay alive. */
+export const MEMBER_OPTIONS = sessionOptions()
 
 const CLOSE_MS = 1000
 
 /** Ends a connection, and gives up waiting if the other side is not there to see it. */
 export async function closeSession(client: pg.Client): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, CLOSE_MS)
-  })
-  await Promise.race([client.end().catch(() => undefined), late])
-  clearTimeout(timer)
+  await within(CLOSE_MS, client.end(), () => undefined).catch(() => undefined)
 }

@@ -92,6 +92,9 @@ export function serveSource(options: SourceOptions): Source {
   const onReadOk = (): void => {
     readAt = performance.now()
   }
+  // Other statements may be answered while the read of the log hangs.
+  const readAgeMs = () =>
+    readAt === undefined ? undefined : Math.max(performance.now() - readAt, shards?.unreadMs ?? 0)
   const history = new History(options)
   const relayId = () => attendance.member?.id
   const wake = (calls: boolean): void => {
@@ -131,15 +134,16 @@ export function serveSource(options: SourceOptions): Source {
     health: () => ({
       source,
       relay: relayId(),
-      readAgeMs: readAt === undefined ? undefined : performance.now() - readAt,
-      problem: attendance.problem ?? shards?.refusal,
+      readAgeMs: readAgeMs(),
+      problem: attendance.problem ?? shards?.refusal ?? unreadProblem(shards),
       doubt,
       shards: shards?.numbers ?? [],
       ...(transactions && { transactions: transactions.held }),
       ...(redisOutboxes.length > 0 && { redisOutboxes: redisOutboxes.map((outbox) => outbox.health()) }),
     }),
     async refreshMetrics() {
-      if (readAt !== undefined) metrics.readAge.set({ source }, (performance.now() - readAt) / 1000)
+      const ageMs = readAgeMs()
+      if (ageMs !== undefined) metrics.readAge.set({ source }, ageMs / 1000)
       doubt = await refreshGauges(pool, source, metrics)
       await transactions?.refreshMetrics()
       for (const outbox of redisOutboxes) outbox.refreshMetrics()
@@ -152,11 +156,18 @@ export function serveSource(options: SourceOptions): Source {
   }
 }
 
+const UNREAD_MS = 2000
+
+function unreadProblem(shards: OwnedShards | undefined): string | undefined {
+  const unreadMs = shards?.unreadMs ?? 0
+  if (unreadMs < UNREAD_MS) return undefined
+  return `the log cannot be read, for ${Math.round(unreadMs / 1000)} s; is a table of postcommit locked?`
+}
+
 /** Resolves to why committed transactions may be missing. */
 async function refreshGauges(pool: pg.Pool, source: string, metrics: Metrics): Promise<string | undefined> {
-  const doubt = await refreshDoubt(pool, source, metrics)
   await refreshBacklog(pool, source, metrics)
-  return doubt
+  return await refreshDoubt(pool, source, metrics)
 }
 
 /** Housekeeping is done in the name of the member, and everything over the connections. */

@@ -1,4 +1,5 @@
 import { messageId } from './protocol/gid.ts'
+import { within } from './protocol/within.ts'
 
 /** What `message.invalidate` takes: the definitions of `postcommit/cache` fit. */
 export interface Invalidatable<Id> {
@@ -34,7 +35,6 @@ export async function applyCommitted(
   invalidations: readonly CollectedInvalidation[],
   timeoutMs: number = TIMEOUT_MS,
 ): Promise<InvalidationState> {
-  let timer: NodeJS.Timeout | undefined
   const all = Promise.all(
     invalidations.map(async ({ branch, values, key }) => {
       // Where the values are only known by their name, the relay alone reaches the caches that have them.
@@ -42,10 +42,6 @@ export async function applyCommitted(
       await values.apply(key, messageId(gid, branch))
     }),
   )
-  const late = new Promise<'pending'>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs, 'pending')
-  })
-  const state = await Promise.race([all.then(() => 'applied' as const), late]).catch(() => 'pending' as const)
-  clearTimeout(timer)
-  return state
+  const applied = all.then(() => 'applied' as const)
+  return await within(timeoutMs, applied, () => 'pending' as const).catch(() => 'pending' as const)
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import type pg from 'pg'
 import type { Logger } from 'pino'
-import { failpoint } from 'postcommit/protocol'
+import { failpoint, within } from 'postcommit/protocol'
 import { randomIn } from '../coordinator/dtm-words.ts'
 import type { DecidedMessage, Handed } from '../coordinator/hand-over.ts'
 import { transactionOf } from '../coordinator/model.ts'
@@ -108,10 +108,7 @@ export class BackQueryLoop {
     this.#aborter.abort()
     const left = [...this.#claims].map(([id, token]) => ({ id, token }))
     const release = left.length === 0 ? undefined : releaseTransactions(this.#options.pool, left)
-    await Promise.race([
-      Promise.all([this.#ended, release]).catch(() => undefined),
-      new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS).unref()),
-    ])
+    await within(LAST_WRITES_MS, Promise.all([this.#ended, release]), () => undefined).catch(() => undefined)
   }
 
   async #run(): Promise<void> {

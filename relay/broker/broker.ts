@@ -4,6 +4,7 @@ import {
   type NodeConnectionOptions,
   PermissionViolationError,
 } from '@nats-io/transport-node'
+import { within } from 'postcommit/protocol'
 import type { PublishVerdict, WithheldCause } from '../engine/publish-ack.ts'
 import { WakeSignal } from '../wake-signal.ts'
 import { type AckMultiplexer, createAckMultiplexer } from './ack-multiplexer.ts'
@@ -226,12 +227,7 @@ class NatsBroker implements Broker {
 
   async #resume(nc: NatsConnection): Promise<void> {
     const losses = this.#losses
-    let timer: NodeJS.Timeout | undefined
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, CHECK_TIMEOUT_MS)
-    })
-    await Promise.race([this.#check(nc), timeout])
-    clearTimeout(timer)
+    await within(CHECK_TIMEOUT_MS, this.#check(nc), () => undefined)
     if (losses === this.#losses && !this.#closed) this.#up()
   }
 

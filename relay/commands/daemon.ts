@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import type { Logger } from 'pino'
-import { PostcommitError } from 'postcommit/protocol'
+import { PostcommitError, within } from 'postcommit/protocol'
 import type { RelayConfig } from '../config/schema.ts'
 import type { RelayAddresses } from '../listeners.ts'
 import { createMetrics } from '../observe/metrics.ts'
@@ -54,7 +54,8 @@ export async function startDaemon(config: RelayConfig, cwd: string, log: Logger)
     addresses,
     async stop() {
       server?.drain()
-      const inTime = await endsWithin(config.drainMs + STOP_GRACE_MS, relay.stop())
+      const ended = relay.stop().then(() => true)
+      const inTime = await within(config.drainMs + STOP_GRACE_MS, ended, () => false)
       await Promise.all([server?.close(), redis.close()])
       if (inTime) await started
       return inTime
@@ -80,16 +81,4 @@ async function serveHealth({ http }: RelayConfig, relay: Relay, log: Logger): Pr
   })
   log.info({ url: server.url }, 'serving health and metrics')
   return server
-}
-
-async function endsWithin(milliseconds: number, work: Promise<void>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), milliseconds)
-  })
-  try {
-    return await Promise.race([work.then(() => true), late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -16,6 +16,8 @@ export interface OpenSource {
 
 const CONNECT_TIMEOUT_MS = 5000
 const STATEMENT_TIMEOUT_MS = 60_000
+/** A command that waits for a lock says so instead. */
+const LOCK_TIMEOUT_MS = 5000
 
 /**
  * The configuration of a command that needs a database. Where none is named, the servers of the `postcommit dev` that
@@ -68,6 +70,7 @@ export async function openSource(source: string, url: string): Promise<OpenSourc
     application_name: 'postcommit cli',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
+    lock_timeout: LOCK_TIMEOUT_MS,
   })
   // A connection that is lost while idle is noticed by the next query.
   pool.on('error', () => undefined)
@@ -86,6 +89,7 @@ export async function withClient<T>(source: string, url: string, work: (client: 
     connectionString: url,
     application_name: 'postcommit cli',
     connectionTimeoutMillis: 5000,
+    lock_timeout: LOCK_TIMEOUT_MS,
   })
   client.on('error', () => undefined)
   try {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import type { Logger } from 'pino'
-import { failpoint } from 'postcommit/protocol'
+import { failpoint, within } from 'postcommit/protocol'
 import type { Gates } from '../destinations/gates.ts'
 import type { Op } from '../engine/transaction/op.ts'
 import { isFinal } from '../engine/transaction/transaction.ts'
@@ -238,10 +238,9 @@ export class Coordinator {
     for (const running of [...this.#running.keys()]) running.abandon()
     this.#waiters.close()
     const release = left.length === 0 ? undefined : releaseTransactions(this.#options.pool, left)
-    await Promise.race([
-      Promise.all([this.#ended, release, this.#alerts.close()]).catch(() => undefined),
-      new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS).unref()),
-    ])
+    await within(LAST_WRITES_MS, Promise.all([this.#ended, release, this.#alerts.close()]), () => undefined).catch(
+      () => undefined,
+    )
   }
 
   async #run(): Promise<void> {

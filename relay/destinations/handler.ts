@@ -35,14 +35,15 @@ export function createHandlerDestination(name: string, handle: Handler, options:
 
   async function run(delivery: Delivery, limitMs: number, stopping: AbortSignal): Promise<void> {
     const abort = new AbortController()
-    const late = new Promise<never>((_, reject) => {
-      abort.signal.addEventListener('abort', () => reject(new Error(`no result within ${limitMs} ms`)))
-    })
     const giveUp = (): void => abort.abort()
-    const timer = setTimeout(giveUp, limitMs)
     stopping.addEventListener('abort', giveUp)
+    const timer = setTimeout(giveUp, limitMs)
     try {
-      await Promise.race([handle(delivery, abort.signal), late])
+      await new Promise((resolve, reject) => {
+        // The signal is this call's own: what listens to it goes with it.
+        abort.signal.addEventListener('abort', () => reject(new Error(`no result within ${limitMs} ms`)))
+        Promise.resolve(handle(delivery, abort.signal)).then(resolve, reject)
+      })
     } finally {
       clearTimeout(timer)
       stopping.removeEventListener('abort', giveUp)

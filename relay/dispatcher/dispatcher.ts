@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import type { Logger } from 'pino'
-import { failpoint } from 'postcommit/protocol'
+import { failpoint, within } from 'postcommit/protocol'
 import type { Broker, BrokerTrouble } from '../broker/broker.ts'
 import type { Gates } from '../destinations/gates.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { claimDue, type FreeSlots } from '../store/claim-due.ts'
+import { type ClaimedDelivery, claimDue, type FreeSlots } from '../store/claim-due.ts'
 import { releaseClaims } from '../store/release-claims.ts'
 import { releaseHeld } from '../store/release-held.ts'
 import { releaseUnsent } from '../store/release-unsent.ts'
@@ -16,7 +16,6 @@ import type { Job } from './lane.ts'
 import { Recorder } from './recorder.ts'
 import { Sender } from './sender.ts'
 import { startWithheld, type Withheld } from './withheld.ts'
-import { within } from './within.ts'
 
 /** What a dispatcher works with. */
 export interface DispatcherOptions {
@@ -120,14 +119,14 @@ class DispatchLoop implements Dispatcher {
     this.#stopping = true
     this.#sender.close()
     this.#signal.call()
-    await within(Math.min(drainMs, LAST_WRITES_MS), this.#ended)
+    await atMost(Math.min(drainMs, LAST_WRITES_MS), this.#ended)
     await this.#withheld.stop()
-    await within(LAST_WRITES_MS, this.#giveBackUnsent())
+    await atMost(LAST_WRITES_MS, this.#giveBackUnsent())
     while (this.#sender.sending > 0 && performance.now() < deadline) await this.#signal.wait(20)
     this.#sender.abort()
     await this.#recorder.stop(LAST_WRITES_MS)
     const left = [...this.#claims.all(), ...this.#claims.finished()]
-    if (left.length > 0) await within(LAST_WRITES_MS, releaseClaims(this.#options.pool, left))
+    if (left.length > 0) await atMost(LAST_WRITES_MS, releaseClaims(this.#options.pool, left))
   }
 
   async #run(): Promise<void> {
@@ -192,9 +191,7 @@ class DispatchLoop implements Dispatcher {
     this.#claims.opened(token, deliveries.length)
     this.#depth = held > 0 ? DIG_DEPTH : 0
     for (const row of deliveries) this.#sender.send({ row, token, claimedAtMs })
-    const left = new Map(slots.map((slot) => [slot.destination, slot.free]))
-    for (const { destination } of deliveries) left.set(destination, (left.get(destination) ?? 0) - 1)
-    const exhausted = slots.filter(({ destination }) => held === 0 && left.get(destination) !== 0)
+    const exhausted = held === 0 ? slots.filter((slot) => isExhausted(slot, deliveries)) : []
     this.#exhausted = new Set(exhausted.map(({ destination }) => destination))
     if (deliveries.length + held === 0) return 'nothing'
     return exhausted.length < slots.length ? 'more' : 'all'
@@ -247,4 +244,17 @@ class DispatchLoop implements Dispatcher {
     // What is due already and was not claimed is locked by somebody: asking again at once would spin.
     return dueMs === undefined || dueMs <= 0 ? soonestMs : Math.min(soonestMs, Math.ceil(dueMs))
   }
+}
+
+/** Whether a claim got everything of a destination that was due: it was ended by neither limit. */
+function isExhausted({ destination, free, bytes }: FreeSlots, deliveries: readonly ClaimedDelivery[]): boolean {
+  const got = deliveries.filter((delivery) => delivery.destination === destination)
+  return (
+    got.length < free && got.reduce((sum, delivery) => sum + delivery.bytes, 0) < (bytes ?? Number.POSITIVE_INFINITY)
+  )
+}
+
+/** Waits for work that may never end because a server does not answer; stopping must. Its failure is not ours. */
+async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  await within(ms, work, () => undefined).catch(() => undefined)
 }

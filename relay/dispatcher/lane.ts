@@ -29,6 +29,8 @@ export interface LaneOptions {
  * and it goes back to whoever has room for it.
  */
 const WAIT_MAX_MS = 1000
+/** How much content a lane has in hand; beyond it nothing more is claimed. Each lane has its own: one that hangs takes no other's. */
+const BYTES_MAX = 8 * 1024 * 1024
 
 /**
  * What the dispatcher has in hand for one destination: the deliveries that wait for a place at its gate, and those under
@@ -47,6 +49,8 @@ export class Lane {
   #waiting: Job[] = []
   #unsent: Job[] = []
   #lastError: string | undefined
+  /** Contents in hand. */
+  #bytes = 0
   #isClosed = false
 
   constructor({ destination, gate }: Gated, signal: AbortSignal, options: LaneOptions) {
@@ -63,6 +67,7 @@ export class Lane {
 
   /** How many deliveries may be claimed now; none while enough of them wait. */
   free(nowMs: number): number {
+    if (this.bytesFree <= 0) return 0
     const allowed = this.#door.free(nowMs)
     if (!this.#door.isClosed) return allowed
     // While others have all places one is claimed all the same: only a delivery that waits is given the next place.
@@ -71,6 +76,11 @@ export class Lane {
     // Claimed when half of them are gone, not one by one.
     if (2 * this.#waiting.length > ahead) return 0
     return allowed + ahead - this.#waiting.length
+  }
+
+  /** How many bytes of content may be claimed now. */
+  get bytesFree(): number {
+    return BYTES_MAX - this.#bytes
   }
 
   /** When its breaker lets a call through again: milliseconds from now; Infinity if it is not open. */
@@ -91,6 +101,7 @@ export class Lane {
 
   /** Delivers as soon as there is a slot, or gives it out by {@link takeUnsent} if there will be none for long. */
   push(job: Job): void {
+    this.#bytes += job.row.bytes
     this.#waiting.push(job)
     this.#advance()
   }
@@ -100,6 +111,7 @@ export class Lane {
     this.#advance()
     const unsent = this.#unsent
     this.#unsent = []
+    for (const { row } of unsent) this.#bytes -= row.bytes
     return unsent
   }
 
@@ -128,6 +140,7 @@ export class Lane {
     const place = this.#door.take()
     const outcome = await this.#attempt(job.row)
     this.#pace.count()
+    this.#bytes -= job.row.bytes
     const result = resultOf(outcome)
     if (result === 'ok') this.#lastError = undefined
     else if (result !== undefined && 'error' in outcome) this.#lastError = outcome.error

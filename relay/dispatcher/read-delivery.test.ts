@@ -14,6 +14,7 @@ const row: ClaimedDelivery = {
   headers: null,
   withheldBy: null,
   attempts: 3,
+  bytes: 10,
 }
 
 describe('readDelivery', () => {

@@ -1,12 +1,11 @@
 import type pg from 'pg'
 import type { Logger } from 'pino'
-import { failpoint } from 'postcommit/protocol'
+import { failpoint, within } from 'postcommit/protocol'
 import type { LatencySeries } from '../observe/latency-histogram.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { type Recorded, recordSettlements, type SettledDelivery } from '../store/record-settlements.ts'
 import { type OrderingKey, releaseSuccessors } from '../store/release-successors.ts'
 import { inTransaction } from '../store/transaction.ts'
-import { within } from './within.ts'
 
 /** What results are written with. */
 export interface RecorderOptions {
@@ -66,7 +65,7 @@ export class Recorder {
 
   /** Writes what is left, for at most `ms`; what cannot be written by then is left to its claim. */
   async stop(ms: number): Promise<void> {
-    if (this.#writing !== undefined) await within(ms, this.#writing)
+    if (this.#writing !== undefined) await within(ms, this.#writing, () => undefined).catch(() => undefined)
     this.#givenUp = true
   }
 

@@ -49,7 +49,7 @@ export class Sender {
     const now = performance.now()
     return [...this.#lanes].flatMap(([destination, lane]) => {
       const free = lane.free(now)
-      return free > 0 ? [{ destination, free }] : []
+      return free > 0 ? [{ destination, free, bytes: lane.bytesFree }] : []
     })
   }
 

@@ -1,12 +1,12 @@
 import type pg from 'pg'
 import type { Logger } from 'pino'
+import { within } from 'postcommit/protocol'
 import type { Broker } from '../broker/broker.ts'
 import { probeWithheld } from '../store/probe-withheld.ts'
 import { releaseWithheld } from '../store/release-withheld.ts'
 import { replaceTrouble, type ToldTrouble } from '../store/replace-trouble.ts'
 import { selectWithheld } from '../store/select-withheld.ts'
 import { WakeSignal } from '../wake-signal.ts'
-import { within } from './within.ts'
 
 /** What looks after deliveries that wait for a subject or stream. */
 export interface WithheldOptions {
@@ -101,7 +101,7 @@ export function startWithheld(options: WithheldOptions): Withheld {
       isStopping = true
       unregister?.()
       signal.call()
-      await within(STOP_MS, ended)
+      await within(STOP_MS, ended, () => undefined)
     },
   }
 }

@@ -9,6 +9,7 @@ import { purgeSettled } from '../store/purge-settled.ts'
 import { purgeEntries } from '../store/redis-outbox/purge-entries.ts'
 import { purgeFinished } from '../store/transaction/purge-finished.ts'
 import { WakeSignal } from '../wake-signal.ts'
+import { OverdueLog } from './overdue-log.ts'
 import { dropOldPartitions, endOldPartition, makePartitionsAhead } from './partitions.ts'
 
 /** What there is to keep in order. */
@@ -35,7 +36,8 @@ const HOUSEKEEPING_LOCK = '8107365744'
  * deliveries, finished transactions and old entries of Redis: one relay of a database at a time.
  */
 export function startHousekeeping(options: HousekeepingOptions): Housekeeping {
-  const { source, pool, relayId, log, retentionMs } = options
+  const { source, pool, relayId, metrics, log, retentionMs } = options
+  const overdue = new OverdueLog(log.child({ source }))
   const signal = new WakeSignal()
   let stopping = false
   let wasBehind = false
@@ -56,7 +58,7 @@ export function startHousekeeping(options: HousekeepingOptions): Housekeeping {
         wasBehind = isBehind
         await makePartitionsAhead(client, log)
         await endOldPartition(client, retentionMs, log)
-        await dropOldPartitions(client, retentionMs, log)
+        metrics.partitionOverdue.set({ source }, overdue.note(await dropOldPartitions(client, retentionMs, log)) / 1000)
         await purgeBrokerMarks(client, retentionMs)
         await purgeSettled(client, retentionMs)
         await purgeFinished(client, retentionMs)

@@ -5,10 +5,18 @@ import { drawIds } from '../store/draw-ids.ts'
 import { dropPartition } from '../store/drop-partition.ts'
 import type { Queryable } from '../store/queryable.ts'
 import { selectInstallation } from '../store/select-installation.ts'
+import { type LockHolder, selectLockHolders } from '../store/select-lock-holders.ts'
 import { selectLogProgress } from '../store/select-log-progress.ts'
 import { selectPartitionBegun } from '../store/select-partition-begun.ts'
 import { selectPartitionExpired } from '../store/select-partition-expired.ts'
 import { selectPartitions } from '../store/select-partitions.ts'
+
+/** A partition that is past its retention and is still there. */
+export interface OverduePartition {
+  readonly name: string
+  /** Sessions that have it open; none if they came and went. */
+  readonly holders: readonly LockHolder[]
+}
 
 /** Partitions that exist beyond the one being written. */
 const AHEAD = 2n
@@ -40,6 +48,9 @@ export async function makePartitionsAhead(client: Queryable, log: Logger): Promi
   }
 }
 
+/** A lock that a session has held for longer is not waited for, not even for as long as the statement would. */
+const HELD_MS = 1000
+
 /**
  * Ends the partition that is being written when it has grown old, so that a log with few messages is dropped by time as
  * well: a million of them can be two years. The rest of its ids is thrown away; there are enough for nine billion
@@ -67,21 +78,32 @@ export async function endOldPartition(client: Queryable, retentionMs: number, lo
  *
  * A partition may go when all its ids are at or below the positions' `low`: by its definition no row at or below is
  * still to be handed on, not even one of a transaction that is open now.
+ *
+ * Resolves to what keeps the oldest that may go from going: a session that has it open, a backup or a report. It is not
+ * waited for: everyone who came after would wait behind this, the readers of the log first of all.
  */
-export async function dropOldPartitions(client: Queryable, retentionMs: number, log: Logger): Promise<void> {
+export async function dropOldPartitions(
+  client: Queryable,
+  retentionMs: number,
+  log: Logger,
+): Promise<OverduePartition | undefined> {
   const { low } = await selectLogProgress(client)
+  await deleteFromDefault(client, low, retentionMs)
   for (const { name, end } of await selectPartitions(client)) {
     if (end - 1n > low) break
     if (!(await selectPartitionExpired(client, name, retentionMs))) break
+    const holders = await selectLockHolders(client, `postcommit.${name}`, HELD_MS)
+    if (holders.length > 0) return { name, holders }
     try {
       if (!(await dropPartition(client, name))) break
       log.info({ partition: name }, 'partition dropped')
     } catch (error) {
       await client.query({ text: 'rollback' })
       if (!hasCode(error, LOCK_NOT_AVAILABLE)) throw error
+      return { name, holders: [] }
     }
   }
-  await deleteFromDefault(client, low, retentionMs)
+  return undefined
 }
 
 function hasCode(error: unknown, code: string): boolean {

@@ -38,10 +38,7 @@ export class Attendance {
     this.begun = new Promise((resolve) => {
       this.#begin = resolve
     })
-    const left = new Promise<undefined>((resolve) => {
-      this.#leave = () => resolve(undefined)
-    })
-    this.#ended = this.#run(left)
+    this.#ended = this.#run()
   }
 
   /** The membership, while there is one. */
@@ -65,14 +62,14 @@ export class Attendance {
     this.#begin()
   }
 
-  async #run(left: Promise<undefined>): Promise<void> {
+  async #run(): Promise<void> {
     const { source, log, onLost } = this.#options
     let pauseMs = REJOIN_FIRST_MS
     while (!this.#leaving) {
       try {
         const member = await this.#join()
         pauseMs = REJOIN_FIRST_MS
-        const reason = await Promise.race([member.lost, left])
+        const reason = await this.#lostOrLeft(member)
         if (reason === undefined) return
         this.#problem = reason
         log.warn({ source, relayId: member.id, reason }, 'no longer taking part')
@@ -86,6 +83,15 @@ export class Attendance {
       if (!this.#leaving) await this.#retry.wait(pauseMs)
       pauseMs = Math.min(REJOIN_CAP_MS, pauseMs * 2)
     }
+  }
+
+  /** Resolves to why the others no longer believe in it, or to nothing once this relay leaves. */
+  #lostOrLeft({ lost }: Membership): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      this.#leave = () => resolve(undefined)
+      if (this.#leaving) return resolve(undefined)
+      void lost.then(resolve)
+    })
   }
 
   async #join(): Promise<Membership> {

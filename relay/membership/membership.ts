@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import type { ShardOwnership } from '../engine/assign-shards.ts'
-import { closeSession, openSession, type SessionConfig } from '../sessions.ts'
+import { closeSession, MEMBER_OPTIONS, openSession, type SessionConfig } from '../sessions.ts'
 import { buryRelay } from '../store/bury-relay.ts'
 import { endRelaySessions, relaySessionName } from '../store/end-relay-sessions.ts'
 import { insertRelay, type RelayIdentity } from '../store/insert-relay.ts'
@@ -59,7 +59,7 @@ export async function join(options: MembershipOptions): Promise<Membership> {
   })
   // A query that hangs in a half-open connection must not outlive the lease it is to renew.
   const database = { ...options.database, query_timeout: leaseMs / 2 }
-  const client = await openSession(database, undefined, '', (error) => lose(error.message))
+  const client = await openSession(database, undefined, MEMBER_OPTIONS, (error) => lose(error.message))
   const id = await enter().catch(async (error: unknown) => {
     await closeSession(client)
     throw error

@@ -16,6 +16,7 @@ export interface Metrics {
   readonly backlog: Gauge<'source' | 'destination'>
   readonly oldestAge: Gauge<'source' | 'destination'>
   readonly dead: Gauge<'source' | 'destination'>
+  readonly partitionOverdue: Gauge<'source'>
   readonly leaseHeld: Gauge<'source' | 'shard'>
   readonly leaseLost: Counter<'source'>
   readonly fencedWrites: Counter<'source'>
@@ -131,6 +132,12 @@ function waiting(registry: Registry) {
       name: 'postcommit_dead',
       help: 'Dead letters that wait for a person.',
       labelNames: ['source', 'destination'] as const,
+      registers,
+    }),
+    partitionOverdue: new Gauge({
+      name: 'postcommit_partition_overdue_seconds',
+      help: 'For how long a partition of the log past its retention could not be dropped, because a session has it open.',
+      labelNames: ['source'] as const,
       registers,
     }),
   }

@@ -1,4 +1,5 @@
 import { fastify } from 'fastify'
+import { within } from 'postcommit/protocol'
 import type { Registry } from 'prom-client'
 import { bearsToken } from '../bearer-token.ts'
 import { type ListenAddress, type Listening, listen } from '../http-server.ts'
@@ -75,7 +76,7 @@ export async function startHealthServer(options: HealthServerOptions): Promise<H
       return reply.code(401).header('www-authenticate', 'Bearer').send({ status: 'unauthenticated' })
     }
     // What cannot be counted in time keeps its last value; the counters of this process are worth showing alone.
-    await within(REFRESH_WAIT_MS, refresh()).catch(() => undefined)
+    await within(REFRESH_WAIT_MS, refresh(), () => undefined).catch(() => undefined)
     return reply.type(registry.contentType).send(await registry.metrics())
   })
 
@@ -114,17 +115,5 @@ function oneAtATime(run: () => Promise<void>): () => Promise<void> {
       })
     }
     return running
-  }
-}
-
-async function within(milliseconds: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds)
-  })
-  try {
-    await Promise.race([work, timeout])
-  } finally {
-    clearTimeout(timer)
   }
 }

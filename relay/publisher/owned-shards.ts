@@ -13,7 +13,7 @@ import { confirmPlace, noteDoubt, selectFormerPlace } from '../store/note-wherea
 import { releaseShard } from '../store/release-shard.ts'
 import { selectBrokerMarks } from '../store/select-broker-marks.ts'
 import { type TakenShard, takeShard } from '../store/take-shard.ts'
-import { ShardPublisher } from './shard-publisher.ts'
+import { ShardPublisher, type ShardPublisherOptions } from './shard-publisher.ts'
 import { newestOf, type OwnedShard, rewindToSurvivors, type StillThere } from './surviving-mark.ts'
 
 /** What shards are owned and published with. */
@@ -63,6 +63,8 @@ export class OwnedShards {
   readonly #options: OwnedShardsOptions
   readonly #lanes = new Map<number, Lane>()
   readonly #opening = new Map<number, Promise<void>>()
+  /** Since when each shard has been tried to be read. */
+  readonly #unreadSince = new Map<number, number>()
   #unregister: (() => void) | undefined
   #check: NodeJS.Timeout | undefined
   #isCheckSoon = false
@@ -80,6 +82,11 @@ export class OwnedShards {
   /** The numbers of the shards that are being published. */
   get numbers(): readonly number[] {
     return [...this.#lanes.keys()]
+  }
+
+  /** For how long a shard has been tried to be read in vain, milliseconds; 0 if all reads are answered. */
+  get unreadMs(): number {
+    return this.#unreadSince.size === 0 ? 0 : performance.now() - Math.min(...this.#unreadSince.values())
   }
 
   /** Why no shard is published, because an operator has to decide. */
@@ -102,6 +109,7 @@ export class OwnedShards {
     const { take, release } = assignShards(shards, relay, relays)
     const isRefused = this.#refused !== undefined && performance.now() - this.#refused.at < REFUSED_MS
     for (const shard of take) if (!isRefused) this.#open(shard, to)
+    for (const { shard, owner } of shards) if (owner !== undefined && owner !== relay) this.#unreadSince.delete(shard)
     for (const shard of release) void this.#lanes.get(shard)?.publisher.stop(drainMs)
     // Ours by the table and not being published: its lane failed before it could give the shard back.
     const orphans = shards.filter(({ shard, owner }) => owner === relay && !this.#isHeld(shard))
@@ -159,7 +167,8 @@ export class OwnedShards {
     }
     this.#refused = undefined
     const onOldNumber = () => this.#checkSoon(broker)
-    const publisher = new ShardPublisher({ ...this.#options, broker, shard: taken, newest, client, onOldNumber })
+    const parts = { broker, shard: taken, newest, client, onOldNumber, ...this.#watchReads(shard) }
+    const publisher = new ShardPublisher({ ...this.#options, ...parts })
     const lane = { shard, epoch: taken.epoch, client, publisher, found: owned.found }
     this.#lanes.set(shard, lane)
     log.info({ source, shard, epoch: taken.epoch }, 'publishing')
@@ -167,6 +176,19 @@ export class OwnedShards {
       .catch((error: Error) => log.warn({ source, shard, error: error.message }, 'publishing stopped'))
       .finally(() => this.#end(lane))
     return true
+  }
+
+  /** A read that failed goes on being missing: the lane is opened again, and waits again for what was in its way. */
+  #watchReads(shard: number): Pick<ShardPublisherOptions, 'onReading' | 'onRead'> {
+    return {
+      onReading: () => {
+        if (!this.#unreadSince.has(shard)) this.#unreadSince.set(shard, performance.now())
+      },
+      onRead: () => {
+        this.#unreadSince.delete(shard)
+        this.#options.onRead()
+      },
+    }
   }
 
   #checkSoon(broker: Broker): void {

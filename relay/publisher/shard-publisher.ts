@@ -31,6 +31,8 @@ export interface ShardPublisherOptions {
   readonly pollMs: { readonly min: number; readonly max: number }
   /** The newest message of a batch that was handed on. */
   readonly onHandedOn: (shard: number, message: HandedOn) => void
+  /** A read of the log begins, and has succeeded. */
+  readonly onReading: () => void
   readonly onRead: () => void
   /** The broker has acknowledged a message under a number that is not its highest: it may have been set back. */
   readonly onOldNumber: () => void
@@ -45,7 +47,6 @@ interface Outstanding {
   readonly messages: number
   /** Where the id sequence stood when it was read. */
   readonly sequence: bigint | undefined
-  readonly settled: Promise<SettledBatch>
   result: SettledBatch | undefined
 }
 
@@ -166,6 +167,7 @@ export class ShardPublisher {
 
   /** One read and what follows from it; false if the wait for the broker was abandoned. */
   async #step(pipeline: Pipeline): Promise<boolean> {
+    this.#options.onReading()
     const wasSetBack = this.#reader.takeSetback()
     if (wasSetBack || this.#floor.isDue) await this.#floor.look(this.#saved, wasSetBack)
     const batch = await this.#reader.read()
@@ -187,10 +189,9 @@ export class ShardPublisher {
     const { sequence } = this.#reader
     const { rows, position } = batch
     const newest = rows.at(-1)
-    const settled = pipeline.feed(rows)
-    const entry: Outstanding = { position, messages: rows.length, sequence, settled, result: undefined }
+    const entry: Outstanding = { position, messages: rows.length, sequence, result: undefined }
     const last = newest && { id: newest.id, gid: newest.gid, branch: newest.branch, createdMs: newest.createdMs }
-    void entry.settled.then((result) => {
+    void pipeline.feed(rows).then((result) => {
       entry.result = result
       if (last !== undefined) this.#options.onHandedOn(this.#options.shard.shard, last)
       this.#signal.call()

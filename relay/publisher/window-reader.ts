@@ -3,7 +3,7 @@ import { LowBounds, parseSnapshot, type Snapshot } from '../engine/snapshot.ts'
 import type { Queryable } from '../store/queryable.ts'
 import type { PositionUpdate } from '../store/save-position.ts'
 import { selectPage } from '../store/select-page.ts'
-import { type LogRow, selectWindow } from '../store/select-window.ts'
+import { type LogRow, type ReadLimit, selectWindow } from '../store/select-window.ts'
 import type { TakenShard } from '../store/take-shard.ts'
 
 /** A piece of the log, and the position to save once all of it has been handed on. */
@@ -14,8 +14,11 @@ export interface ReadBatch {
   readonly clockOffsetMs: number | undefined
 }
 
-/** Rows of one read; a window with more is worked off page by page. */
-const PAGE_ROWS = 1000
+/**
+ * What is read at once; a window with more is worked off page by page. Up to three reads are in the process, and each
+ * takes some three times as much as its contents are while it goes through.
+ */
+const PAGE: ReadLimit = { rows: 1000, bytes: 8 * 1024 * 1024 }
 
 /** A large window that is being worked off. */
 interface Backlog {
@@ -86,13 +89,15 @@ export class WindowReader {
   /** The next batch; empty if nothing has been committed since. */
   async read(): Promise<ReadBatch> {
     if (this.#backlog !== undefined) return await this.#readPage(this.#backlog)
-    const window = await selectWindow(this.#client, this.#range(), PAGE_ROWS + 1)
+    const window = await selectWindow(this.#client, this.#range(), { ...PAGE, rows: PAGE.rows + 1 })
     this.#sequence = window.sequence
     if (window.sequence < this.#highest) this.#wasSetBack = true
     this.#highest = window.sequence
     this.#clockOffsetMs = window.nowMs - performance.now()
-    if (window.rows.length <= PAGE_ROWS) return this.#advance(window.snapshot, window.rows)
-    const rows = window.rows.slice(0, PAGE_ROWS)
+    if (window.rows.length <= PAGE.rows && window.bytes < PAGE.bytes) {
+      return this.#advance(window.snapshot, window.rows)
+    }
+    const rows = window.rows.slice(0, PAGE.rows)
     this.#backlog = this.#begin(window.snapshot, idOfLast(rows))
     return this.#page(this.#backlog, rows)
   }
@@ -101,8 +106,8 @@ export class WindowReader {
     const { until, doneId: fromId } = backlog
     const { slotFirst, slotLast } = this.#shard
     const range = { after: this.#text, until, fromId, slotFirst, slotLast }
-    const rows = await selectPage(this.#client, range, PAGE_ROWS)
-    if (rows.length < PAGE_ROWS) {
+    const { rows, bytes } = await selectPage(this.#client, range, PAGE)
+    if (rows.length < PAGE.rows && bytes < PAGE.bytes) {
       this.#backlog = undefined
       return this.#advance(until, rows)
     }

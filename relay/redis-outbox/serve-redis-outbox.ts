@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import type { Logger } from 'pino'
-import { failpoint } from 'postcommit/protocol'
+import { failpoint, within } from 'postcommit/protocol'
 import { type EntryReading, entryStream, type IoredisLike, type NodeRedisLike } from 'postcommit/redis-outbox'
 import type { Metrics } from '../observe/metrics.ts'
 import { closeSession, openSession, REDIS_OUTBOX_OPTIONS, type SessionConfig } from '../sessions.ts'
@@ -104,7 +104,7 @@ class RedisOutboxLoop implements ServedRedisOutbox {
   async stop({ drainMs }: { readonly drainMs: number }): Promise<void> {
     this.#stopping = true
     this.#signal.call()
-    await inTime(this.#running, drainMs, 'it did not end').catch(() => undefined)
+    await within(drainMs, this.#running, () => undefined).catch(() => undefined)
   }
 
   async #run(): Promise<void> {
@@ -240,23 +240,13 @@ class RedisOutboxLoop implements ServedRedisOutbox {
 
   /** A client that has lost its server keeps what it is asked until there is one; this relay must not keep the lock. */
   #ask<T>(answer: Promise<T>): Promise<T> {
-    return inTime(answer, REDIS_MS, 'Redis does not answer')
+    return within(REDIS_MS, answer, (): never => {
+      throw new Error(`Redis does not answer within ${REDIS_MS} ms`)
+    })
   }
 }
 
 function nothingWritten(error: unknown): NothingWritten {
   if (error instanceof NothingWritten) return error
   throw error
-}
-
-async function inTime<T>(work: Promise<T>, ms: number, otherwise: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${otherwise} within ${ms} ms`)), ms)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -14,13 +14,20 @@ export interface ClaimedDelivery {
   readonly attempts: number
   /** The subject or stream for which it had to wait. */
   readonly withheldBy: string | null
+  /** Of its content. */
+  readonly bytes: number
 }
 
 /** How much of a destination may be claimed now. */
 export interface FreeSlots {
   readonly destination: string
   readonly free: number
+  /** How many bytes their contents may be; the first may be larger. */
+  readonly bytes?: number
 }
+
+const CONTENT_BYTES = 'coalesce(octet_length(d.payload), octet_length(d.body), 0)'
+const UNLIMITED_BYTES = 2 ** 40
 
 /** What a claim found. */
 export interface Claimed {
@@ -50,6 +57,9 @@ export interface Claimed {
  * nothing here can deadlock. `heads` counts `blocked` so that heads are locked as predecessors before they are claimed:
  * the other way round the statement would trip over its own update.
  *
+ * `heads` are also limited by what their contents weigh, which is known without reading them. Hundreds of megabytes would
+ * otherwise be claimed at once, and end the process.
+ *
  * `noted`, `forgotten`: the claim itself, one row for all its deliveries, for whoever has to take it back.
  *
  * @param finished - tokens of earlier claims under which nothing is held any more
@@ -77,11 +87,11 @@ export async function claimDue(
   const { rows } = await client.query<Row>({
     name: 'postcommit_claim_due',
     text: `with due as materialized (
-  select picked.*, slot.free
+  select picked.*, slot.free, slot.bytes
   from (select from postcommit.relay where id = $1::bigint) alive
-  cross join unnest($4::text[], $5::int[]) as slot (destination, free)
+  cross join unnest($4::text[], $5::int[], $8::int8[]) as slot (destination, free, bytes)
   cross join lateral (
-    select id, destination, key, due_at from postcommit.delivery
+    select id, destination, key, due_at, ${CONTENT_BYTES} as size from postcommit.delivery d
     where destination = slot.destination and state = 'pending' and due_at <= statement_timestamp()
       and (lease_until is null or lease_until <= statement_timestamp())
     order by due_at, id limit greatest(slot.free, $6::int)
@@ -108,15 +118,16 @@ export async function claimDue(
   from blocked where d.id = blocked.id
 ), heads as (
   select id from (
-    select id, free, row_number() over (partition by destination order by due_at, id) as place
+    select id, free, bytes, row_number() over line as place, sum(size) over line - size as ahead
     from judged where not behind and (select count(*) from blocked) >= 0
-  ) ranked where place <= free
+    window line as (partition by destination order by due_at, id rows unbounded preceding)
+  ) ranked where place <= free and ahead < bytes
 ), claimed as (
   update postcommit.delivery d set lease_token = $2::uuid, lease_owner = $1::bigint,
     lease_until = statement_timestamp() + $3 * interval '1 millisecond'
   from heads where d.id = heads.id
   returning d.id, d.gid, d.branch, d.destination, d.target, d.key, d.payload, d.body, d.headers, d.attempts,
-    d.withheld_by as "withheldBy"
+    d.withheld_by as "withheldBy", ${CONTENT_BYTES} as bytes
 ), noted as (
   insert into postcommit.claim (token, relay, until, deliveries)
   select $2::uuid, $1::bigint, statement_timestamp() + $3 * interval '1 millisecond', array_agg(id)
@@ -132,6 +143,7 @@ from (select set_config('synchronous_commit', 'off', true) offset 0) asynchronou
       slots.map(({ free }) => free),
       depth,
       finished,
+      slots.map(({ bytes = UNLIMITED_BYTES }) => bytes),
     ],
   })
   return { deliveries: rows.filter(isDelivery), held: rows[0]?.held ?? 0 }

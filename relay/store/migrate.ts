@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { PostcommitError } from 'postcommit/protocol'
 import type { Queryable } from './queryable.ts'
@@ -99,21 +100,60 @@ export async function requireServableSchema(client: Queryable, database: string)
  * `postcommit.migration`. A crash half-way leaves whole migrations only, and running it again goes on. Two runs at
  * once wait for each other (session advisory lock), so the second finds nothing to do.
  *
+ * A table that is in use is not waited for: everything that services and relays do with it would wait behind this. A
+ * migration asks for half a second, leaves the tables alone for longer, and asks again.
+ *
  * @param client - one connection, not a pool: the lock belongs to the session
  * @returns what was applied
+ * @throws `POSTCOMMIT_MIGRATION_LOCKED` when nothing came of that within `patienceMs`.
  */
-export async function applyMigrations(client: Queryable, database: string): Promise<readonly Migration[]> {
-  await client.query({ text: 'select pg_advisory_lock($1)', values: [MIGRATION_LOCK] })
+export async function applyMigrations(
+  client: Queryable,
+  database: string,
+  patienceMs = MIGRATION_PATIENCE_MS,
+): Promise<readonly Migration[]> {
+  const deadline = performance.now() + patienceMs
+  const lock = { text: 'select pg_try_advisory_lock($1) as locked', values: [MIGRATION_LOCK] }
+  const isFirst = async () => (await client.query<{ locked: boolean }>(lock)).rows[0]?.locked === true
+  await persist(isFirst, deadline, () => locked('migrations', database))
   try {
     const { pending } = await migrationStatus(client, database)
-    for (const migration of pending) await applyOne(client, migration)
+    for (const migration of pending) {
+      await persist(
+        () => applyOne(client, migration),
+        deadline,
+        () => locked(`migration ${migration.name}`, database),
+      )
+    }
     return pending
   } finally {
     await client.query({ text: 'select pg_advisory_unlock($1)', values: [MIGRATION_LOCK] })
   }
 }
 
+const MIGRATION_PATIENCE_MS = 60_000
+const MIGRATION_LOCK_TIMEOUT_MS = 500
+const MIGRATION_PAUSE_MS = { first: 100, cap: 3000 }
+
+/** Tries until it succeeds, with growing pauses. */
+async function persist(
+  attempt: () => Promise<boolean>,
+  deadline: number,
+  failure: () => PostcommitError<'POSTCOMMIT_MIGRATION_LOCKED'>,
+): Promise<void> {
+  for (let pauseMs = MIGRATION_PAUSE_MS.first; !(await attempt()); ) {
+    if (performance.now() + pauseMs > deadline) throw failure()
+    await sleep(pauseMs)
+    pauseMs = Math.min(MIGRATION_PAUSE_MS.cap, 2 * pauseMs)
+  }
+}
+
+function locked(what: string, database: string): PostcommitError<'POSTCOMMIT_MIGRATION_LOCKED'> {
+  return new PostcommitError('POSTCOMMIT_MIGRATION_LOCKED', { what, database })
+}
+
 const MIGRATION_LOCK = '8107365743'
+const LOCK_NOT_AVAILABLE = '55P03'
 
 // Part of the first transaction rather than a migration, because it records the migrations.
 const CREATE_HISTORY = `create schema if not exists postcommit;
@@ -129,6 +169,7 @@ create table if not exists postcommit.migration (
 /** The SQL that `applyMigrations` runs for one migration, for people who apply it by other means. */
 export function migrationSql({ version, name, sql, checksum, breaking }: Migration): string {
   return `begin;
+set local lock_timeout = '${MIGRATION_LOCK_TIMEOUT_MS}ms';
 ${CREATE_HISTORY}${sql.trimEnd()}
 insert into postcommit.migration (version, name, checksum, breaking)
 values (${version}, '${name}', '${checksum}', ${breaking});
@@ -136,11 +177,15 @@ commit;
 `
 }
 
-async function applyOne(client: Queryable, migration: Migration): Promise<void> {
+/** False: a table that it needs is in use. */
+async function applyOne(client: Queryable, migration: Migration): Promise<boolean> {
   try {
     await client.query({ text: migrationSql(migration) })
+    return true
   } catch (error) {
     await client.query({ text: 'rollback' })
+    if (typeof error === 'object' && error !== null && 'code' in error && error.code === LOCK_NOT_AVAILABLE)
+      return false
     throw error
   }
 }

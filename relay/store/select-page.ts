@@ -1,5 +1,5 @@
 import type { Queryable } from './queryable.ts'
-import { LOG_COLUMNS, type LogRow } from './select-window.ts'
+import { bounded, bytesOf, LOG_COLUMNS, type LogRow, type ReadLimit, SIZE, type SizedRow } from './select-window.ts'
 
 /** A large window that is being worked off. */
 export interface PageRange {
@@ -13,8 +13,14 @@ export interface PageRange {
   readonly slotLast: number
 }
 
+/** Some rows, and how many bytes their contents are. */
+export interface Page {
+  readonly rows: readonly LogRow[]
+  readonly bytes: number
+}
+
 /**
- * The next rows of a large window, oldest id first; fewer than `count` means that it is at its end.
+ * The next rows of a large window, oldest id first; with neither limit reached it is at its end.
  *
  * Plan: Limit, Merge Append, an Index Scan on the primary key of each partition above `fromId`; all else is a filter.
  * 0.8 ms and 50 buffers for 1,000 rows of 200 B, 0.3 ms of planning, wherever in the window the page is. Rows of the log
@@ -27,15 +33,18 @@ export interface PageRange {
  * A WITH HOLD cursor over the window, which this replaced, sorts and spools all of it before the first row: of a million
  * waiting messages each cost 1.65 times as much as of ten thousand. It also left nothing to do but wait at the start.
  */
-export async function selectPage(client: Queryable, range: PageRange, count: number): Promise<readonly LogRow[]> {
+export async function selectPage(client: Queryable, range: PageRange, limit: ReadLimit): Promise<Page> {
   const { after, until, fromId, slotFirst, slotLast } = range
-  const { rows } = await client.query<LogRow>({
+  const { rows } = await client.query<SizedRow>({
     name: 'postcommit_select_page',
-    text: `select ${LOG_COLUMNS} from postcommit.outbox
+    text: bounded(
+      `select ${LOG_COLUMNS}, ${SIZE}, id as place from postcommit.outbox
 where id > $1 and slot between $2 and $3
   and pg_visible_in_snapshot(xid, $4::pg_snapshot) and not pg_visible_in_snapshot(xid, $5::pg_snapshot)
 order by id limit $6`,
-    values: [fromId.toString(), slotFirst, slotLast, until, after, count],
+      '$7',
+    ),
+    values: [fromId.toString(), slotFirst, slotLast, until, after, limit.rows, limit.bytes],
   })
-  return rows
+  return { rows, bytes: bytesOf(rows) }
 }

@@ -43,7 +43,10 @@ export function answerTo(
   }
   const status = error instanceof PostcommitError ? STATUS_OF.get(error.code) : undefined
   if (error instanceof PostcommitError && status !== undefined) {
-    return { answer: problem(status, error.message, {}, error.code), unexpected: status === 409 }
+    return {
+      answer: problem(status, error.message, {}, error.code),
+      unexpected: status === 409 || error.code === 'POSTCOMMIT_INBOX_IN_PROGRESS',
+    }
   }
   return { answer: problem(500), unexpected: true }
 }
@@ -55,5 +58,6 @@ const STATUS_OF: ReadonlyMap<string, number> = new Map([
   ['POSTCOMMIT_INVALID_DELIVERY', 400],
   ['POSTCOMMIT_DELIVERY_MISMATCH', 400],
   ['POSTCOMMIT_INBOX_ID_REUSED', 409],
+  ['POSTCOMMIT_INBOX_IN_PROGRESS', 425],
   ['POSTCOMMIT_BRANCH_IN_PROGRESS', 425],
 ])

@@ -5,11 +5,12 @@ import { messageId, parseGid } from '../protocol/gid.ts'
 import { CommitFailure, type Rows, type Run } from '../store/database.ts'
 import { type DatabaseLike, openDatabase, type TransactionOf } from '../store/open-database.ts'
 import { deleteReceipts } from './delete-receipts.ts'
+import { type InboxLimits, readLimits, receiptFailure } from './inbox-limits.ts'
 import { insertReceipt, type Receipt } from './insert-receipt.ts'
 import { selectReceiptDigest } from './select-receipt-digest.ts'
 
 /** What {@link createInbox} takes. */
-export interface InboxOptions<Db extends DatabaseLike> {
+export interface InboxOptions<Db extends DatabaseLike> extends InboxLimits {
   /** The consumer's database: a Kysely instance (PostgreSQL dialect) or a pg Pool. */
   readonly db: Db
   /**
@@ -42,13 +43,13 @@ export interface Inbox<Tx> {
    *
    * Resolves: the effect is committed, now or before, and the delivery can be acknowledged. Rejects: not committed
    * (or not known, `POSTCOMMIT_INBOX_COMMIT_UNKNOWN`), and the delivery must not be acknowledged; what `work` throws
-   * is rethrown as it is, after a rollback. A second delivery of the same message waits for the first.
+   * is rethrown as it is, after a rollback. A second delivery of the same message waits for the first, at most `waitMs`.
    *
    * Only what `work` does through `tx` is part of it; a mail sent from inside is sent again when it is run again.
    *
    * `work` cannot end the transaction (COMMIT, ROLLBACK, a nested BEGIN); savepoints are its own.
    *
-   * @throws `POSTCOMMIT_INBOX_ID_REUSED`, `POSTCOMMIT_INBOX_COMMIT_UNKNOWN`, `POSTCOMMIT_TX_ABORTED`,
+   * @throws `POSTCOMMIT_INBOX_ID_REUSED`, `POSTCOMMIT_INBOX_COMMIT_UNKNOWN`, `POSTCOMMIT_INBOX_IN_PROGRESS`, `POSTCOMMIT_TX_ABORTED`,
    * `POSTCOMMIT_TX_CONTROL`, `POSTCOMMIT_TX_ENDED`, `POSTCOMMIT_SCHEMA_MISSING`, `POSTCOMMIT_INVALID_GID`.
    * @example
    * ```ts
@@ -73,6 +74,8 @@ export interface Inbox<Tx> {
 }
 
 const CONSUMER = /^[A-Za-z0-9_.-]{1,64}$/
+/** How long a transaction may be idle unless the consumer says so. */
+const IDLE_MS = 60_000
 const PURGE_BATCH = 5000
 
 /**
@@ -88,22 +91,29 @@ export function createInbox<Db extends DatabaseLike>(options: InboxOptions<Db>):
   const { consumer } = options
   if (!CONSUMER.test(consumer)) throw invalidOptions('consumer is not 1 to 64 of A-Z a-z 0-9 _ . -')
   const database = openDatabase(options.db, 'createInbox')
+  const limits = readLimits(options, database.survivesLoss ? IDLE_MS : 0)
+  if (typeof limits === 'string') throw invalidOptions(limits)
 
   return {
     async once<T>(delivery: InboxDelivery, work: (tx: TransactionOf<Db>) => Promise<T> | T): Promise<InboxResult<T>> {
       const receipt = describe(delivery, consumer)
+      let isOpened = false
       const result = await database
         .transaction(
           async (tx, run, opened): Promise<InboxResult<T>> => {
+            isOpened = true
             if (!(await isFirst(run, receipt, opened))) return { duplicate: true }
             const value = await work(tx)
             failpoint('consumer.before_commit')
             return { duplicate: false, value }
           },
           // One round trip less: BEGIN, receipt, work and COMMIT of a handler with one statement are three.
-          { caller: 'inbox.once', gid: receipt.gid, opening: insertReceipt(receipt) },
+          { caller: 'inbox.once', gid: receipt.gid, opening: insertReceipt(receipt, limits) },
         )
-        .catch((error: unknown) => rethrowCommitFailure(receipt, error))
+        .catch(async (error: unknown) => {
+          if (!isOpened) throw await receiptFailure(receipt, error, database.run)
+          return rethrowCommitFailure(receipt, error)
+        })
       if (!result.duplicate) failpoint('consumer.after_commit')
       return result
     },
@@ -132,7 +142,7 @@ function describe({ gid, branch, content }: InboxDelivery, consumer: string): Re
 }
 
 async function isFirst(run: Run, { gid, branch, consumer, digest }: Receipt, inserted: Rows): Promise<boolean> {
-  if (inserted.length > 0) return true
+  if (inserted[0]?.['op'] === 'inbox') return true
   const [before] = await run(selectReceiptDigest(gid, branch, consumer))
   if (before?.['digest'] === digest) return false
   throw new PostcommitError('POSTCOMMIT_INBOX_ID_REUSED', { id: messageId(gid, branch), consumer }, { gid })

@@ -19,6 +19,8 @@ const HOPELESS: ReadonlySet<string> = new Set([
   'POSTCOMMIT_INBOX_ID_REUSED',
 ])
 
+const IN_PROGRESS_MS = 1000
+
 /** Reads a message and has it handled. Never rejects. */
 export async function attemptMessage<Payload>(
   payload: PayloadOptions<Payload>,
@@ -30,6 +32,10 @@ export async function attemptMessage<Payload>(
     return { kind: 'handled', duplicate: saysDuplicate(await handle(await readDelivery(payload, message, attempt))) }
   } catch (error) {
     if (error instanceof DeliveryPostponed) return { kind: 'postponed', error, afterMs: error.retryAfterMs }
+    // Not the message's fault, and its turn may come at any moment.
+    if (error instanceof PostcommitError && error.code === 'POSTCOMMIT_INBOX_IN_PROGRESS') {
+      return { kind: 'postponed', error, afterMs: IN_PROGRESS_MS }
+    }
     const hopeless = error instanceof PostcommitError && HOPELESS.has(error.code)
     return { kind: 'failed', error, hopeless: hopeless || error instanceof DeliveryRefused }
   }

@@ -1,4 +1,5 @@
 import { PostcommitError } from '../protocol/errors.ts'
+import { within } from '../protocol/within.ts'
 import { Ack, parseAckSubject } from './ack-subject.ts'
 import { type NextStep, nextStep, type Outcome } from './attempt.ts'
 import { type ConsumerInfo, selectConsumer } from './consumer-info.ts'
@@ -246,16 +247,16 @@ export class DurableSubscription implements Subscription {
     this.#state = 'stopping'
     this.#clearTimers()
     const { connection } = this.#parts
-    await within(FLUSH_TIMEOUT_MS, this.#feed.drain())
+    await atMost(FLUSH_TIMEOUT_MS, this.#feed.drain())
     // nats-server 2.9 notices only now that our requests have nobody behind them any more. If it found that out while
     // delivering what is handed back below, it would lose sight of one message until the wait for its answer is over.
-    await within(FLUSH_TIMEOUT_MS, this.#select())
+    await atMost(FLUSH_TIMEOUT_MS, this.#select())
     this.#handBack(this.#inOrder().filter(({ phase }) => phase !== 'running'))
-    await within(timeoutMs, Promise.all(this.#running))
+    await atMost(timeoutMs, Promise.all(this.#running))
     this.#answerSettled()
     this.#progress.stop()
     this.#requests.close()
-    if (!connection.isClosed()) await within(FLUSH_TIMEOUT_MS, connection.flush())
+    if (!connection.isClosed()) await atMost(FLUSH_TIMEOUT_MS, connection.flush())
     this.#state = 'stopped'
     this.#close()
   }
@@ -312,11 +313,6 @@ export class DurableSubscription implements Subscription {
 }
 
 /** Waits for a promise, but not longer; it may go on. */
-async function within(ms: number, promise: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms)
-  })
-  await Promise.race([promise.catch(() => undefined), timeout])
-  clearTimeout(timer)
+async function atMost(ms: number, promise: Promise<unknown>): Promise<void> {
+  await within(ms, promise, () => undefined).catch(() => undefined)
 }

@@ -30,6 +30,11 @@ export const RECEIVER_ERRORS = {
     action: 'Message ids must be unique; look for a second sender on this subject.',
     retryable: false,
   },
+  POSTCOMMIT_INBOX_IN_PROGRESS: {
+    message: 'another delivery of message {id} is being handled; {holder}',
+    action: 'Let the error pass: the delivery comes again. End that process or session if it is stuck.',
+    retryable: true,
+  },
   POSTCOMMIT_INBOX_COMMIT_UNKNOWN: {
     message: 'the connection was lost during COMMIT of delivery {id}; whether it took effect is not known',
     action: 'Let the error pass: the delivery comes again and is answered as a duplicate if it stands.',

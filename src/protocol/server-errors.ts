@@ -20,6 +20,12 @@ export const SERVER_ERRORS = {
     action: 'Run: postcommit migrate',
     retryable: false,
   },
+  POSTCOMMIT_MIGRATION_LOCKED: {
+    message: '{what} could not be applied to {database}: a lock that it needs stayed taken',
+    action:
+      'See who has a transaction open (postcommit doctor), end it or wait for it, and run postcommit migrate again.',
+    retryable: true,
+  },
   POSTCOMMIT_SCHEMA_TOO_NEW: {
     message: 'the schema of {database} is at {found}, which this version ({needed}) cannot serve',
     action: 'Run a newer relay: npm install @postcommit/relay@latest',

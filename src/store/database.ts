@@ -62,6 +62,11 @@ export interface Database<Tx> {
     work: (tx: Tx, run: Run, opened: Rows, finish: Finish) => Promise<T>,
     options: TransactionOptions,
   ): Promise<T>
+  /**
+   * Whether a connection that the server ends in the middle of a transaction, with no statement under way, does no more
+   * than fail the next one. Kysely hands out none to listen at, and a pg client that is not listened to ends the process.
+   */
+  readonly survivesLoss: boolean
   /** Runs one statement outside any transaction, on a connection of its own. */
   readonly run: Run
 }

@@ -48,6 +48,7 @@ export function openKysely(db: KyselyLike): Database<Executor> {
   const instance = db as unknown as Executor & { transaction(): TransactionBuilder }
   return {
     run: run(instance),
+    survivesLoss: false,
     async transaction(work, options) {
       const { isolationLevel, opening, caller } = options
       const builder = instance.transaction()

@@ -29,6 +29,7 @@ export function openPool(pool: PoolLike): Database<Client> {
   }
   return {
     run,
+    survivesLoss: true,
     async transaction(work, options) {
       const client = await checkOut(pool)
       const held = holdClient(client, options.caller)

@@ -1,9 +1,17 @@
 import { Kysely, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
-import { createInbox, handler, type InboxDelivery, type InboxResult, PostcommitError } from 'postcommit'
+import {
+  createInbox,
+  handler,
+  type InboxDelivery,
+  type InboxLimits,
+  type InboxResult,
+  PostcommitError,
+} from 'postcommit'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { database, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 import { createFaultProxy } from '../support/fault-proxy.ts'
 
 interface Tables {
@@ -36,19 +44,22 @@ type Run = (statement: string, values?: unknown[]) => Promise<unknown>
 type Once = <T>(delivery: InboxDelivery, work: (run: Run) => Promise<T> | T) => Promise<InboxResult<T>>
 
 /** The same inbox over both clients; `run` is a statement in the transaction it is given. */
-const clients: readonly { readonly client: string; readonly open: (pool: pg.Pool, consumer?: string) => Once }[] = [
+const clients: readonly {
+  readonly client: string
+  readonly open: (pool: pg.Pool, options?: InboxLimits & { readonly consumer?: string }) => Once
+}[] = [
   {
     client: 'pg',
-    open: (pool, consumer = 'stock') => {
-      const inbox = createInbox({ db: pool, consumer })
+    open: (pool, options = {}) => {
+      const inbox = createInbox({ db: pool, consumer: 'stock', ...options })
       return (one, work) => inbox.once(one, (tx) => work((statement, values) => tx.query(statement, values)))
     },
   },
   {
     client: 'kysely',
-    open: (pool, consumer = 'stock') => {
+    open: (pool, options = {}) => {
       const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
-      const inbox = createInbox({ db: kysely, consumer })
+      const inbox = createInbox({ db: kysely, consumer: 'stock', ...options })
       return (one, work) => inbox.once(one, (tx) => work((statement) => sql.raw(statement).execute(tx)))
     },
   },
@@ -77,7 +88,7 @@ describe.each(clients)('an inbox over $client', ({ open }) => {
   test('other branches and other consumers are other messages', async () => {
     await open(db.pool)(delivery('g1'), insert('a'))
     expect(await open(db.pool)(delivery('g1', '{}', 2), insert('b'))).toMatchObject({ duplicate: false })
-    expect(await open(db.pool, 'mail')(delivery('g1'), insert('c'))).toMatchObject({ duplicate: false })
+    expect(await open(db.pool, { consumer: 'mail' })(delivery('g1'), insert('c'))).toMatchObject({ duplicate: false })
     expect(await effects()).toEqual(['a', 'b', 'c'])
   })
 
@@ -146,18 +157,66 @@ describe.each(clients)('an inbox over $client', ({ open }) => {
     expect(await effects()).toEqual([])
   })
 
-  test('a receipt that cannot be written is the error that it is, and the connection serves the next', async () => {
-    const pool = new pg.Pool({ connectionString: db.url, max: 1, options: '-c lock_timeout=100' })
-    const once = open(pool)
+  test('a delivery that is being handled is waited for with a limit, its session is named, and the next is served', async () => {
+    const pool = new pg.Pool({ connectionString: db.url, max: 1 })
+    const once = open(pool, { waitMs: 100 })
     const blocker = await db.pool.connect()
+    const [{ pid }] = (await blocker.query('select pg_backend_pid() as pid')).rows
     await blocker.query(`begin; insert into postcommit.barrier (gid, branch, op, barrier_id, reason)
       values ('g1', '1', 'inbox', 'stock', 'inbox')`)
-    const refused = await code(once(delivery('g1'), insert('a')))
+    const refused = once(delivery('g1'), insert('a'))
+    await expect(refused).rejects.toMatchObject({
+      code: 'POSTCOMMIT_INBOX_IN_PROGRESS',
+      message: expect.stringContaining(`process ${pid} `),
+    })
     await blocker.query('rollback')
     blocker.release()
-    expect(refused).toMatchObject({ code: '55P03' })
     expect(await once(delivery('g1'), insert('a'))).toMatchObject({ duplicate: false })
     expect(await effects()).toEqual(['a'])
+    await pool.end()
+  })
+
+  test('a consumer that falls silent between two statements keeps the message for a limited time', async () => {
+    const pool = new pg.Pool({ connectionString: db.url })
+    // As the documents tell users of Kysely to.
+    pool.on('connect', (client) => client.on('error', () => undefined))
+    const silent = open(pool, { idleMs: 1000 })
+    const once = open(db.pool, { waitMs: 100 })
+    let wake: () => void = () => undefined
+    const begun = new Promise<void>((resolve) => {
+      void silent(delivery('g1'), async (run) => {
+        resolve()
+        await new Promise<void>((woken) => {
+          wake = woken
+        })
+        await insert('late')(run)
+      }).catch(() => undefined)
+    })
+    await begun
+    const retries = Array.from({ length: 5 }, () => code(once(delivery('g1'), insert('a'))))
+    expect(new Set(await Promise.all(retries))).toEqual(new Set(['POSTCOMMIT_INBOX_IN_PROGRESS']))
+    await eventually(async () => expect(await once(delivery('g1'), insert('a'))).toEqual(expect.anything()))
+    wake()
+    expect(await effects()).toEqual(['a'])
+    await pool.end()
+  })
+
+  test.each([
+    ['0', '1min'],
+    ['5s', '5s'],
+    ['1h', '1min'],
+  ])('a session that may be idle for %s in a transaction may be for %s, the locks as before', async (before, then) => {
+    const options = `-c idle_in_transaction_session_timeout=${before} -c lock_timeout=7s`
+    const pool = new pg.Pool({ connectionString: db.url, max: 1, options })
+    const { value } = await open(pool, { idleMs: 60_000 })(delivery('g1'), (run) =>
+      run(
+        `select current_setting('idle_in_transaction_session_timeout') as idle, current_setting('lock_timeout') as lock`,
+      ),
+    )
+    expect(value).toMatchObject({ rows: [{ idle: then, lock: '7s' }] })
+    expect((await pool.query('show idle_in_transaction_session_timeout')).rows).toEqual([
+      { idle_in_transaction_session_timeout: before },
+    ])
     await pool.end()
   })
 
