@@ -3,7 +3,8 @@ import { encodePayload } from './payload.ts'
 import { NATS_DESTINATION, parseDestination, parsePath } from './protocol/destination.ts'
 import { PostcommitError } from './protocol/errors.ts'
 import { ENVELOPE, parseHeaders } from './protocol/headers.ts'
-import { type InvalidationPayload, invalidationKey, invalidationTopic, isOwnSubject } from './protocol/invalidation.ts'
+import { type InvalidationPayload, invalidationKey, invalidationTopic } from './protocol/invalidation.ts'
+import { parseKey } from './protocol/key.ts'
 import { LIMITS } from './protocol/limits.ts'
 import { parseSubject } from './protocol/subject.ts'
 import { describeIssues, type SchemaInput, type SchemaResult, type StandardSchema } from './standard-schema.ts'
@@ -99,7 +100,6 @@ export function draftMessages<Schemas extends MessageSchemas>(
   const draft: MessageDraft<Schemas> = {
     publish(topic, payload, options = {}) {
       const target = parseSubject(topic)
-      if (isOwnSubject(target)) refuseOwn(target)
       const routing = parseRouting(options)
       add((branch) => {
         const place = (value: unknown): CollectedMessage => {
@@ -156,11 +156,6 @@ function invalidationMessage(branch: number, name: string, valueKey: string, id:
   }
 }
 
-function refuseOwn(topic: string): never {
-  const reason = 'its first token is for the messages of message.invalidate'
-  throw new PostcommitError('POSTCOMMIT_INVALID_SUBJECT', { topic: JSON.stringify(topic), reason })
-}
-
 function withSchema(
   schemas: MessageSchemas | undefined,
   topic: string,
@@ -200,19 +195,6 @@ function parseRouting({ key, headers, deliverAfter }: MessageOptions): Routing {
     headers: Object.keys(named).length === 0 ? undefined : JSON.stringify(named),
     due,
   }
-}
-
-function parseKey(key: string): void {
-  const reason = keyProblem(key)
-  if (reason !== undefined) throw new PostcommitError('POSTCOMMIT_INVALID_KEY', { reason })
-}
-
-function keyProblem(key: unknown): string | undefined {
-  if (typeof key !== 'string') return `it is a ${typeof key}, not a string`
-  if (key === '') return 'it is empty'
-  if (key.length > LIMITS.keyCharacters) return `it has more than ${LIMITS.keyCharacters} characters`
-  if (/[\p{Cc}\p{Surrogate}]/u.test(key)) return 'it has control characters or lone surrogates'
-  return undefined
 }
 
 function parseDelay(deliverAfter: number | Date): Delivery['due'] {

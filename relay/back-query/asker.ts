@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { BackQuery, Gid } from 'postcommit/protocol'
 import { dialectOf } from '../coordinator/dtm-words.ts'
-import { readStoredOptions } from '../coordinator/stored-options.ts'
-import { readStoredTarget } from '../coordinator/stored-target.ts'
-import type { CallDialect } from '../destinations/branch-call.ts'
+import { callProblem } from '../coordinator/read-branch-call.ts'
+import { readStoredOptions, storedOptionsProblem } from '../coordinator/stored-options.ts'
+import { type Route, readStoredTarget } from '../coordinator/stored-target.ts'
+import type { BranchCall, CallDialect } from '../destinations/branch-call.ts'
 import type { Destination } from '../destinations/destination.ts'
 import type { Gate } from '../destinations/gate.ts'
 import { readJsonRpcVerdict } from '../engine/json-rpc-answer.ts'
@@ -40,27 +41,27 @@ export function questionAbout({ gid, options }: ClaimedTransaction): BackQuery {
 export function askDestination(destination: Destination): Ask {
   return async (row, signal) => {
     const route = readStoredTarget(row.checkTarget ?? '')
-    if (route.kind !== 'named' && route.kind !== 'url') return { outcome: 'unknown', error: 'its target is none' }
+    if (route.kind !== 'named' && route.kind !== 'url') return unanswerable(route)
     const question = questionAbout(row)
     const { headers = {}, lenient = false } = readStoredOptions(row.options)
     const dialect = dialectOf(row, route)
-    const answer = await destination.call(
-      {
-        gid: row.gid,
-        mode: row.mode,
-        branch: '00',
-        number: 0,
-        op: 'msg',
-        dialect,
-        target: route.kind === 'url' ? route.url.href : route.target,
-        key: undefined,
-        content: dialect === 'v1' ? JSON.stringify(question) : undefined,
-        headers,
-        attempt: row.asked + 1,
-        timeoutMs: TIMEOUT_MS,
-      },
-      signal,
-    )
+    const call: BranchCall = {
+      gid: row.gid,
+      mode: row.mode,
+      branch: '00',
+      number: 0,
+      op: 'msg',
+      dialect,
+      target: route.kind === 'url' ? route.url.href : route.target,
+      key: undefined,
+      content: dialect === 'v1' ? JSON.stringify(question) : undefined,
+      headers,
+      attempt: row.asked + 1,
+      timeoutMs: TIMEOUT_MS,
+    }
+    const problem = storedOptionsProblem(row.options) ?? callProblem(row, route, call)
+    if (problem !== undefined) return { outcome: 'unknown', error: problem }
+    const answer = await destination.call(call, signal)
     switch (answer.kind) {
       case 'answered': {
         const said = { status: answer.status, text: answer.body?.toString('utf8') }
@@ -72,6 +73,11 @@ export function askDestination(destination: Destination): Ask {
         return { outcome: 'unknown', error: answer.error }
     }
   }
+}
+
+/** What no row that was handed in can say. */
+export function unanswerable(route: Route): Asked {
+  return { outcome: 'unknown', error: route.kind === 'unreadable' ? route.reason : 'its target is none' }
 }
 
 function asked(outcome: CheckOutcome, status: number): Asked {

@@ -4,6 +4,7 @@ import { preparedMessages } from 'postcommit/barrier'
 import { NATS_DESTINATION } from 'postcommit/protocol'
 import type { Broker } from '../broker/broker.ts'
 import { ASSUME_COMMITTED } from '../coordinator/stored-target.ts'
+import type { TargetRules } from '../coordinator/target-rules.ts'
 import { Gate } from '../destinations/gate.ts'
 import type { Gates } from '../destinations/gates.ts'
 import { askInSql } from './ask-in-sql.ts'
@@ -17,6 +18,8 @@ export interface AskersOptions {
   readonly checks: ReadonlyMap<string, pg.Pool>
   readonly gates: Gates
   readonly broker: () => Broker | undefined
+  /** On which subjects services may be asked. */
+  readonly targets: TargetRules
   readonly log: Logger
 }
 
@@ -33,8 +36,9 @@ export class Askers {
 
   constructor(options: AskersOptions) {
     this.#options = options
-    const { checks, broker } = options
-    this.#add(NATS_DESTINATION, CONCURRENCY.nats, askOverNats(broker))
+    const { checks, broker, targets } = options
+    const asksOn = (subject: string) => targets.asksOn(subject)
+    this.#add(NATS_DESTINATION, CONCURRENCY.nats, askOverNats(broker, asksOn))
     this.#add(ASSUME_COMMITTED, CONCURRENCY.nothing, assumeCommitted)
     for (const [name, database] of checks) this.#add(name, CONCURRENCY.database, askInSql(preparedMessages(database)))
   }

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { failpoint } from 'postcommit/protocol'
-import type { BranchAnswer, BranchCall } from '../destinations/branch-call.ts'
+import type { BranchAnswer } from '../destinations/branch-call.ts'
 import { type AnswerFacts, readBranchAnswer, readDtmAnswer, readLenientAnswer } from '../engine/branch-answer.ts'
 import { errorText } from '../engine/error-text.ts'
 import { readJsonRpcAnswer } from '../engine/json-rpc-answer.ts'
@@ -8,6 +8,7 @@ import type { CallOutcome } from '../engine/transaction/record-outcome.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { dialectOf, dtmRefusal } from './dtm-words.ts'
 import type { Places } from './places.ts'
+import { readBranchCall } from './read-branch-call.ts'
 import type { StartedCall } from './started-call.ts'
 import { readStoredOptions } from './stored-options.ts'
 import { laneOf } from './stored-target.ts'
@@ -47,30 +48,18 @@ export class BranchCaller {
     return ended
   }
 
-  async #make({ row, operation, op, route, limitMs }: StartedCall): Promise<BranchAnswer> {
+  async #make(started: StartedCall): Promise<BranchAnswer> {
+    const { operation, route } = started
     if (route.kind === 'nobody') return { kind: 'answered', status: 200, body: undefined }
+    if (route.kind === 'unreadable') return { kind: 'impossible', error: route.reason }
     const lane = laneOf(route)
     const destination = lane === undefined ? undefined : this.#options.places.destination(lane)
     if (destination === undefined || (route.kind !== 'named' && route.kind !== 'url')) {
       return { kind: 'impossible', error: `this relay has no destination for ${operation.target.slice(0, 100)}` }
     }
+    const call = readBranchCall(started)
+    if (typeof call === 'string') return { kind: 'impossible', error: call }
     failpoint('coordinator.before_call')
-    const ofAll = readStoredOptions(row.options)
-    const own = readStoredOptions(operation.options)
-    const call: BranchCall = {
-      gid: row.gid,
-      mode: row.mode,
-      branch: op.branch,
-      number: operation.place + 1,
-      op: op.op,
-      dialect: dialectOf(row, route),
-      target: route.kind === 'url' ? route.url.href : route.target,
-      key: own.key ?? row.key ?? undefined,
-      content: operation.payload ?? operation.body ?? undefined,
-      headers: ofAll.headers === undefined ? (own.headers ?? {}) : { ...ofAll.headers, ...own.headers },
-      attempt: op.attempts + 1,
-      timeoutMs: limitMs,
-    }
     const answer = await destination.call(call, this.#aborter.signal)
     failpoint('coordinator.after_response')
     return answer
@@ -105,7 +94,7 @@ function endedOf(started: StartedCall, answer: BranchAnswer, durationMs: number)
     }
     case 'impossible':
       // Perhaps at another relay, or after a change of the configuration: what has been decided is never dropped.
-      return { outcome: { kind: 'retry', error: errorText(answer.error) }, isAway: false, durationMs }
+      return { outcome: { kind: 'retry', error: errorText(answer.error) }, isAway: false, isOfBranch: true, durationMs }
   }
 }
 

@@ -33,20 +33,76 @@ export interface StoredBranchOptions {
   readonly delayMs?: number | undefined
 }
 
-const NONE: StoredOptions & StoredBranchOptions = {}
-let latest = { text: '{}', options: NONE }
+type Options = StoredOptions & StoredBranchOptions
+
+interface ReadOptions {
+  readonly options: Options
+  readonly problem: string | undefined
+}
+
+const NONE: ReadOptions = { options: {}, problem: undefined }
+let latest: ReadOptions & { readonly text: string } = { text: '{}', ...NONE }
 
 /**
- * Reads options that this project wrote; what is not there, or is not an object, is none. The latest are kept: those of a
- * transaction are read a dozen times in a row.
+ * Reads options as this project writes them. What is not like that counts as none, so that planning never fails; nothing
+ * is called by such a row (`storedOptionsProblem`). The latest are kept: those of a transaction are read a dozen times in
+ * a row.
  */
-export function readStoredOptions(text: string | null): StoredOptions & StoredBranchOptions {
+export function readStoredOptions(text: string | null): Options {
+  return read(text).options
+}
+
+/** Why options are not such as this project writes, or `undefined`. */
+export function storedOptionsProblem(text: string | null): string | undefined {
+  return read(text).problem
+}
+
+function read(text: string | null): ReadOptions {
   if (text === null) return NONE
-  if (text !== latest.text) {
-    const value: unknown = JSON.parse(text)
-    latest = { text, options: typeof value === 'object' && value !== null ? value : NONE }
+  if (text !== latest.text) latest = { text, ...parse(text) }
+  return latest
+}
+
+const NUMBERS = ['requestTimeoutMs', 'ongoingMs', 'retryLimit', 'delayMs'] as const
+const BOOLEANS = ['sharesRetryLimit', 'concurrent', 'oneByOne', 'lenient'] as const
+const TEXTS = ['name', 'hint', 'key'] as const
+
+function parse(text: string): ReadOptions {
+  const refuse = (reason: string): ReadOptions => ({ options: {}, problem: `its options are not valid: ${reason}` })
+  const options = objectIn(text)
+  if (options === undefined) return refuse('not a JSON object')
+  const strange = [
+    ...NUMBERS.filter((name) => name in options && !isAmount(options[name])),
+    ...BOOLEANS.filter((name) => name in options && typeof options[name] !== 'boolean'),
+    ...TEXTS.filter((name) => name in options && typeof options[name] !== 'string'),
+  ][0]
+  if (strange !== undefined) return refuse(strange)
+  const { retry, headers, dtm } = options
+  if (retry !== undefined && !(isObject(retry) && isAmount(retry['baseMs']) && isAmount(retry['capMs']))) {
+    return refuse('retry')
   }
-  return latest.options
+  if (headers !== undefined && !(isObject(headers) && Object.values(headers).every((one) => typeof one === 'string'))) {
+    return refuse('headers')
+  }
+  if (dtm !== undefined && !isObject(dtm)) return refuse('dtm')
+  return { options, problem: undefined }
+}
+
+function objectIn(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isAmount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0
 }
 
 /** The options as text; undefined if there are none, which most transactions have. */

@@ -1,4 +1,12 @@
-import { type ActionTarget, isDestinationName, NATS_DESTINATION, readTarget, type Target } from 'postcommit/protocol'
+import {
+  type ActionTarget,
+  isDestinationName,
+  NATS_DESTINATION,
+  pathProblem,
+  readTarget,
+  type Target,
+  topicProblem,
+} from 'postcommit/protocol'
 
 /** Where a stored target leads. */
 export type Route =
@@ -8,7 +16,8 @@ export type Route =
   | { readonly kind: 'topic'; readonly topic: string }
   /** Nothing is called, and that is done. */
   | { readonly kind: 'nobody' }
-  | { readonly kind: 'unreadable' }
+  /** Nothing is called, because no target like this can have been handed in. */
+  | { readonly kind: 'unreadable'; readonly reason: string }
 
 const TOPIC = 'topic://'
 
@@ -23,20 +32,35 @@ export function storeTarget(target: ActionTarget): string {
   return target.destination + target.path
 }
 
-/** Reads a stored target. What DTM's clients hand in is read by the same rules: addresses and topics. */
+/**
+ * Reads a stored target: a row is foreign input, so by the grammar by which targets are handed in. What DTM's clients hand
+ * in is read by the same rules: addresses and topics.
+ */
 export function readStoredTarget(text: string): Route {
   if (text === '') return { kind: 'nobody' }
   if (text.startsWith(TOPIC)) return { kind: 'topic', topic: text.slice(TOPIC.length) }
   if (/^https?:\/\//i.test(text)) {
-    return URL.canParse(text) ? { kind: 'url', url: new URL(text) } : { kind: 'unreadable' }
+    return URL.canParse(text) ? { kind: 'url', url: new URL(text) } : unreadable('not a URL')
   }
   if (text.startsWith(`${NATS_DESTINATION}:`)) {
-    return { kind: 'named', destination: NATS_DESTINATION, target: text.slice(NATS_DESTINATION.length + 1) }
+    const subject = text.slice(NATS_DESTINATION.length + 1)
+    const problem = topicProblem(subject)
+    return problem === undefined ? named(NATS_DESTINATION, subject) : unreadable(problem)
   }
   const slash = text.indexOf('/')
   const destination = slash === -1 ? text : text.slice(0, slash)
-  if (!isDestinationName(destination)) return { kind: 'unreadable' }
-  return { kind: 'named', destination, target: slash === -1 ? '/' : text.slice(slash) }
+  const path = slash === -1 ? '/' : text.slice(slash)
+  if (!isDestinationName(destination)) return unreadable('its destination is none')
+  const problem = pathProblem(path)
+  return problem === undefined ? named(destination, path) : unreadable(problem)
+}
+
+function named(destination: string, target: string): Route {
+  return { kind: 'named', destination, target }
+}
+
+function unreadable(reason: string): Route {
+  return { kind: 'unreadable', reason: `its target is not valid: ${reason}` }
 }
 
 /**

@@ -60,10 +60,14 @@ export class TargetRules {
     return reason === undefined ? undefined : { target: url.origin, reason }
   }
 
+  /** Whether services may be asked on a subject. */
+  asksOn(subject: string): boolean {
+    return this.#options.checkSubjects.some((filter) => takesSubject(filter, subject))
+  }
+
   #backQueryProblem(target: Target): TargetProblem | undefined {
     if (!('subject' in target)) return this.problemOfTarget(target)
-    const { checkSubjects } = this.#options
-    if (checkSubjects.some((filter) => takesSubject(filter, target.subject))) return undefined
+    if (this.asksOn(target.subject)) return undefined
     return { target: storeTarget(target), reason: 'it asks on no such subject' }
   }
 }

@@ -28,6 +28,8 @@ export interface EndedCall {
   readonly outcome: CallOutcome
   /** Nothing was learned about the call, because its destination is away: no attempt is burnt. */
   readonly isAway: boolean
+  /** It was never made, because of the branch itself: that its destination works is not in doubt. */
+  readonly isOfBranch?: boolean
   readonly status?: number | undefined
   readonly durationMs: number
   readonly result?: Buffer | undefined
@@ -159,7 +161,8 @@ export function mustBeginBeWritten({ mode }: ClaimedTransaction, { op }: Op): bo
 }
 
 /** What a call says about its destination. */
-export function resultOf({ isAway, outcome, status }: EndedCall) {
+export function resultOf({ isAway, isOfBranch, outcome, status }: EndedCall) {
   if (isAway) return 'away' as const
+  if (isOfBranch === true) return 'ok' as const
   return outcome.kind === 'retry' && (status === undefined || status >= 500) ? ('failed' as const) : ('ok' as const)
 }

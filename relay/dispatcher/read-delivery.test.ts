@@ -50,9 +50,20 @@ describe('readDelivery', () => {
     ['{"webhook-id":"forged"}', /reserved/],
     ['{"a":"b\\r\\nhost: internal"}', /control/],
     ['{"a":1}', /not a string/],
-    ['null', /not an object/],
-    ['{', /JSON/],
+    ['null', /JSON object/],
+    ['{', /JSON object/],
   ])('headers that the SDK would not have written are not sent: %s', (headers, reason) => {
     expect(() => readDelivery('main', { ...row, headers })).toThrow(reason)
+  })
+
+  test.each<[string, Partial<ClaimedDelivery>, RegExp]>([
+    ['another host', { target: '//internal' }, /path/],
+    ['the API of the server', { destination: 'nats', target: '$JS.API.STREAM.DELETE.ORDERS' }, /topic/],
+    ['a gid that is none', { gid: 'a b' }, /gid/],
+    ['a branch that is none', { branch: -5 }, /branch/],
+    ['a key that is none', { key: '' }, /key/],
+    ['what is no JSON', { payload: 'hello' }, /JSON/],
+  ])('what the SDK would not have written is not sent: %s', (_, part, reason) => {
+    expect(() => readDelivery('main', { ...row, ...part })).toThrow(reason)
   })
 })

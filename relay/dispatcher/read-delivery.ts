@@ -1,30 +1,29 @@
-import { ENVELOPE, parseHeaders } from 'postcommit/protocol'
+import { ENVELOPE, parseStoredHeaders, storedMessageProblem } from 'postcommit/protocol'
 import type { Delivery } from '../destinations/destination.ts'
 import type { ClaimedDelivery } from '../store/claim-due.ts'
+import { REDIS_OUTBOX_DESTINATION } from '../store/redis-outbox/park-entries.ts'
 
 /**
  * A row as what is delivered.
- * @throws if its headers are not what the SDK writes: whoever inserts rows by other means must not get past the rules
- * that keep a message from re-routing its own request.
+ * @throws if the SDK could not have written it: whoever inserts rows by other means must not get past the rules that keep
+ * a message from re-routing its own request, or from being published where services may not publish.
  */
 export function readDelivery(source: string, row: ClaimedDelivery): Delivery {
-  const { [ENVELOPE.key]: told, ...headers } = row.headers === null ? {} : readHeaders(row.headers)
+  const { gid, branch, destination, target, key, payload, body, attempts } = row
+  // What the relay sets aside for itself never leaves it, and is read where it is applied.
+  const problem = destination === REDIS_OUTBOX_DESTINATION ? undefined : storedMessageProblem(row, destination, target)
+  if (problem !== undefined) throw new Error(problem)
+  const { [ENVELOPE.key]: told, ...headers } = row.headers === null ? {} : parseStoredHeaders(row.headers, key)
   return {
     source,
-    gid: row.gid,
-    branch: row.branch,
-    destination: row.destination,
-    target: row.target,
+    gid,
+    branch,
+    destination,
+    target,
     // A delayed message has no place in the order of its key; its receiver is told the key all the same.
-    key: row.key ?? (told === undefined ? undefined : decodeURIComponent(told)),
-    content: row.payload ?? row.body ?? '',
-    headers: parseHeaders(headers),
-    attempt: row.attempts + 1,
+    key: key ?? (told === undefined ? undefined : decodeURIComponent(told)),
+    content: payload ?? body ?? '',
+    headers,
+    attempt: attempts + 1,
   }
-}
-
-function readHeaders(text: string): Readonly<Record<string, string>> {
-  const headers: unknown = JSON.parse(text)
-  if (typeof headers !== 'object' || headers === null) throw new Error('the headers of the row are not an object')
-  return headers as Record<string, string>
 }

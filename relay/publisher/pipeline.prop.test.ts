@@ -126,7 +126,7 @@ describe('Pipeline', () => {
     const { broker, open } = scriptedBroker()
     const pipeline = new Pipeline(broker, SILENT, 8, new Set(['k1']))
     const { parked } = await pipeline.feed([row(1, 'k1')])
-    expect(parked).toEqual([{ id: '1', error: 'an earlier message of this key is set aside' }])
+    expect(parked).toEqual([{ id: '1', error: 'an earlier message of this key is set aside', dead: undefined }])
     expect(open).toEqual([])
   })
 
@@ -148,5 +148,20 @@ describe('Pipeline', () => {
     const pipeline = new Pipeline(refusing, SILENT, 8, new Set())
     const { parked } = await pipeline.feed(Array.from({ length: 10_000 }, (_, index) => row(index + 1, null)))
     expect(parked).toHaveLength(10_000)
+  })
+
+  test('a row that may not be sent is never sent, and holds its key if that is one', async () => {
+    const { broker, open } = scriptedBroker()
+    const pipeline = new Pipeline(broker, SILENT, 8, new Set())
+    const bad = { ...row(1, 'k1'), topic: '$JS.API.STREAM.DELETE.ORDERS' }
+    const keyless = { ...row(2, 'k\n'), topic: 'a.b' }
+    const { parked } = await pipeline.feed([bad, keyless, row(3, 'k1')])
+    expect(parked).toEqual([
+      { id: '1', error: expect.stringMatching(/topic/), dead: { keepsKey: true } },
+      { id: '2', error: expect.stringMatching(/key/), dead: { keepsKey: false } },
+      { id: '3', error: 'an earlier message of this key is set aside', dead: undefined },
+    ])
+    expect(open).toEqual([])
+    expect(pipeline.blockedKeys).toEqual(new Set(['k1']))
   })
 })

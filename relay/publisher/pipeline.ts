@@ -1,5 +1,6 @@
-import { messageId } from 'postcommit/protocol'
+import { keyProblem, messageId, NATS_DESTINATION, storedMessageProblem } from 'postcommit/protocol'
 import type { Broker } from '../broker/broker.ts'
+import { errorText } from '../engine/error-text.ts'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
 import type { Acknowledgement } from '../store/insert-broker-marks.ts'
 import type { ParkedMessage } from '../store/save-position.ts'
@@ -15,7 +16,7 @@ export interface SettledBatch {
 /** What the pipeline tells about its work. */
 export interface PipelineEvents {
   acked(row: LogRow, duplicate: boolean): void
-  parked(row: LogRow, error: string): void
+  parked(row: LogRow, parked: ParkedMessage): void
   /** Nothing gets through: sending is paused. */
   outage(error: string): void
   recovered(): void
@@ -72,6 +73,9 @@ const BEHIND: Reason = { error: 'an earlier message of this key is set aside' }
  * takes the second a moment later would otherwise have turned their order round. The rest is pipelined, over the
  * borders of batches too.
  *
+ * A row is foreign input: one that no service could have written by the SDK is a dead letter and is never sent, because
+ * the right to insert a row is not the right to publish with the relay's. It holds its key as any dead letter does.
+ *
  * A message that the broker refuses for itself, or for its subject or stream, is parked, and so is everything of its key
  * that follows: parked messages are delivered from the table `delivery`. An outage parks nothing and burns nothing:
  * everything unacknowledged stays here and is published again, under the same message ids, once a single probe gets
@@ -126,8 +130,11 @@ export class Pipeline {
   }
 
   #enqueue(entry: Entry): void {
-    const { key } = entry.row
-    if (key === null) this.#ready.push(entry)
+    const { key, topic } = entry.row
+    const problem = storedMessageProblem(entry.row, NATS_DESTINATION, topic)
+    // It stands in nobody's queue: what is wrong with it will not pass, whatever becomes of those before it.
+    if (problem !== undefined) this.#bury(entry, problem)
+    else if (key === null) this.#ready.push(entry)
     else if (this.#blocked.has(key)) this.#park(entry, BEHIND)
     else {
       const last = this.#last.get(key)
@@ -217,10 +224,21 @@ export class Pipeline {
     for (let { follower } = entry; follower !== undefined; follower = follower.follower) this.#park(follower, BEHIND)
   }
 
-  #park({ row, batch }: Entry, why: Reason): void {
-    if (row.key !== null) this.#blocked.add(row.key)
-    batch.parked.push({ id: row.id, ...why })
-    this.#events.parked(row, why.error)
+  #park(entry: Entry, why: Reason): void {
+    this.#setAside(entry, { id: entry.row.id, ...why, error: errorText(why.error) })
+  }
+
+  /** A key that is none orders nothing, and no index may have to hold it. */
+  #bury(entry: Entry, problem: string): void {
+    const { id, key } = entry.row
+    const keepsKey = key !== null && keyProblem(key) === undefined
+    this.#setAside(entry, { id, error: errorText(problem), dead: { keepsKey } })
+  }
+
+  #setAside({ row, batch }: Entry, parked: ParkedMessage): void {
+    if (row.key !== null && parked.dead?.keepsKey !== false) this.#blocked.add(row.key)
+    batch.parked.push(parked)
+    this.#events.parked(row, parked)
     this.#leave(batch)
   }
 

@@ -351,9 +351,10 @@ export class ShardPublisher {
         if (this.#clockOffsetMs === undefined) return
         seconds.observe(Math.max(0, performance.now() + this.#clockOffsetMs - Number(createdMs)) / 1000)
       },
-      parked({ gid, branch, topic }, error) {
+      parked({ gid, branch, topic }, { error, dead }) {
         parked.inc()
-        lines.add(error, (count) => log.warn({ source, gid, branch, topic, error, count }, 'messages set aside'))
+        const what = dead === undefined ? 'messages set aside' : 'dead letters'
+        lines.add(error, (count) => log.warn({ source, gid, branch, topic, error, count }, what))
       },
       outage: (error) => {
         this.#count()

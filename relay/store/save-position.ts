@@ -19,6 +19,8 @@ export interface ParkedMessage {
   readonly withheldBy?: string
   /** When it is due unless it is released before; at once if not given. */
   readonly dueInMs?: number
+  /** It is none that may ever be sent: a dead letter at once. Without its key where that is what is wrong with it. */
+  readonly dead?: { readonly keepsKey: boolean } | undefined
 }
 
 /**
@@ -26,7 +28,8 @@ export interface ParkedMessage {
  * declared dead, however long it slept, changes nothing. Resolves to the xid of the save, or undefined if fenced.
  *
  * Parked rows keep their id, so their place in the order of their key, and parking twice is harmless. Only if another
- * message has that id already, from a sequence that was set back, they get a new one. Run with
+ * message has that id already, from a sequence that was set back, they get a new one. What stands in a row must fit into
+ * `delivery`, or the shard would stand still before it: a key too long for delivery_head is left out. Run with
  * synchronous_commit = off: losing a save in a crash only publishes again what JetStream then recognises.
  *
  * Plan: primary key update (HOT, fillfactor 50); the parked rows by primary key of their partitions.
@@ -46,7 +49,7 @@ export async function savePosition(
     stream = coalesce($7, stream), stream_sequence = coalesce($8, stream_sequence),
     message_id = coalesce($9, message_id), saved_at = clock_timestamp()
   where shard = $1 and epoch = $2
-  returning pg_current_xact_id()::text as xid
+  returning pg_current_xact_id()::text as xid, owner
 )${parked.length === 0 ? '' : PARK}
 select xid from saved`,
     values: [
@@ -66,6 +69,8 @@ select xid from saved`,
             parked.map(({ error }) => error),
             parked.map(({ withheldBy }) => withheldBy ?? null),
             parked.map(({ dueInMs }) => dueInMs ?? 0),
+            parked.map(({ dead }) => dead !== undefined),
+            parked.map(({ dead }) => dead?.keepsKey ?? true),
           ]),
     ],
   })
@@ -73,15 +78,22 @@ select xid from saved`,
 }
 
 const PARK = `, parked as (
-  insert into postcommit.delivery (id, gid, branch, destination, target, key, slot, payload, body, headers, created_at, last_error,
-    withheld_by, due_at)
-  select case when taken then nextval('postcommit.outbox_id') else log.id end, log.gid, log.branch, 'nats', log.topic, log.key, log.slot,
-    log.payload, log.body, log.headers, log.created_at, p.error, p.withheld_by, clock_timestamp() + p.due_in_ms * interval '1 millisecond'
-  from unnest($10::bigint[], $11::text[], $12::text[], $13::float8[]) as p (id, error, withheld_by, due_in_ms)
+  insert into postcommit.delivery (id, gid, branch, destination, target, key, slot, payload, body, headers, created_at, state,
+    last_error, withheld_by, due_at)
+  select case when taken then nextval('postcommit.outbox_id') else log.id end, log.gid, log.branch, 'nats', log.topic,
+    case when p.keeps_key then log.key end, log.slot, log.payload, log.body, log.headers, log.created_at,
+    case when p.is_dead then 'dead' else 'pending' end, p.error, p.withheld_by,
+    clock_timestamp() + p.due_in_ms * interval '1 millisecond'
+  from unnest($10::bigint[], $11::text[], $12::text[], $13::float8[], $14::bool[], $15::bool[])
+    as p (id, error, withheld_by, due_in_ms, is_dead, keeps_key)
     join postcommit.outbox log on log.id = p.id
     cross join lateral (select exists (
       select from postcommit.delivery d where d.id = log.id and (d.gid, d.branch) <> (log.gid, log.branch)
     ) as taken) other
   where exists (select 1 from saved)
   on conflict (id) do nothing
+  returning id, state, last_error
+), told as (
+  insert into postcommit.attempt (delivery_id, event, attempt, detail, actor)
+  select id, 'dead', 0, last_error, coalesce((select owner::text from saved), '') from parked where state = 'dead'
 )`

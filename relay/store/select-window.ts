@@ -47,10 +47,11 @@ export interface WindowRange {
 
 /**
  * The columns of a {@link LogRow}. The time is an integer: reading a fraction takes 1 µs a row more, and `extract`
- * counts in numeric, which takes PostgreSQL longer.
+ * counts in numeric, which takes PostgreSQL longer. Without `least` and `greatest` a row from eternity would fail the
+ * read, and with it the shard.
  */
 export const LOG_COLUMNS = `id, gid, branch, topic, key, payload, body, headers,
-      (date_part('epoch', created_at) * 1000)::int8 as "createdMs"`
+      (greatest(-9e15, least(9e15, date_part('epoch', created_at) * 1000)))::int8 as "createdMs"`
 
 /** How many bytes the content of a row is. Of what is stored outside of the row, only its length is looked at. */
 export const SIZE = `coalesce(octet_length(payload), octet_length(body)) as size`

@@ -31,7 +31,8 @@ export function parsePath(path: string): string {
   throw new PostcommitError('POSTCOMMIT_INVALID_PATH', { path: JSON.stringify(path) ?? String(path), reason })
 }
 
-function pathProblem(path: unknown): string | undefined {
+/** Why `path` is none for a call, or `undefined` if it is one. */
+export function pathProblem(path: unknown): string | undefined {
   if (typeof path !== 'string') return 'it is not a string'
   if (!path.startsWith('/')) return 'it does not start with /'
   if (path.startsWith('//')) return 'it names another host'

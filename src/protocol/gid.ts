@@ -8,12 +8,18 @@ export type Gid = string & { readonly [brand]: 'Gid' }
 
 const GID = new RegExp(`^[A-Za-z0-9_-]{1,${LIMITS.gidCharacters}}$`)
 
+/** Why `value` is no gid, or `undefined` if it is one. */
+export function gidProblem(value: unknown): string | undefined {
+  if (typeof value === 'string' && GID.test(value)) return undefined
+  return `it is not 1 to ${LIMITS.gidCharacters} characters of A-Z a-z 0-9 _ -`
+}
+
 /**
  * Parses a gid.
  * @throws `POSTCOMMIT_INVALID_GID` unless it is 1 to 64 characters of `A-Z a-z 0-9 _ -`.
  */
 export function parseGid(value: string): Gid {
-  if (typeof value !== 'string' || !GID.test(value)) {
+  if (gidProblem(value) !== undefined) {
     throw new PostcommitError('POSTCOMMIT_INVALID_GID', { gid: JSON.stringify(value) ?? String(value) })
   }
   return value as Gid

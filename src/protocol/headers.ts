@@ -62,6 +62,11 @@ export function parseHeaders(headers: Readonly<Record<string, string>>): Message
   return Object.fromEntries(entries)
 }
 
+/** @throws `POSTCOMMIT_INVALID_HEADER` about all of them. */
+export function headersProblem(reason: string): never {
+  return refuse('*', reason)
+}
+
 function refuse(header: string, reason: string): never {
   throw new PostcommitError('POSTCOMMIT_INVALID_HEADER', { header: JSON.stringify(header), reason })
 }

@@ -7,9 +7,16 @@ export const INVALIDATION_SUBJECT = `${OWN_SUBJECT}.cache`
 /** The stream of the invalidations, unless a service has one of its own for them. */
 export const CACHE_STREAM = 'POSTCOMMIT_CACHE'
 
+const INVALIDATION_TOPIC = /^postcommit\.cache\.[A-Za-z0-9_-]{1,64}$/
+
 /** Whether a subject is one that services cannot publish to. */
 export function isOwnSubject(subject: string): boolean {
   return subject === OWN_SUBJECT || subject.startsWith(`${OWN_SUBJECT}.`)
+}
+
+/** Whether a subject is one that `message.invalidate` publishes to. */
+export function isInvalidationTopic(subject: string): boolean {
+  return INVALIDATION_TOPIC.test(subject)
 }
 
 /** What an invalidation says. */

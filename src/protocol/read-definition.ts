@@ -5,6 +5,7 @@ import {
   at,
   readBoolean,
   readInteger,
+  readJson,
   readList,
   readObject,
   readOptional,
@@ -150,6 +151,8 @@ function readPayloadText(value: unknown, path: string): string {
   }
   // PostgreSQL refuses the first and silently replaces the second.
   if (/[\0\p{Surrogate}]/u.test(value)) throw new Unreadable(path, 'it has NUL characters or lone surrogates')
+  // It is sent as application/json. Empty: no content.
+  if (value !== '') readWith(path, () => readJson(value))
   return value
 }
 

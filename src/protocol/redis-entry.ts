@@ -1,4 +1,4 @@
-import { parseDestination } from './destination.ts'
+import { NATS_DESTINATION } from './destination.ts'
 import { type Gid, parseGid } from './gid.ts'
 import { LIMITS } from './limits.ts'
 import {
@@ -11,7 +11,9 @@ import {
   readWith,
   readWord,
   Unreadable,
+  withoutAbsent,
 } from './read-json.ts'
+import { type StoredMessage, storedMessageProblem } from './stored-message.ts'
 
 /** The names of outboxes in Redis, and so their hash tags. */
 export const REDIS_OUTBOX_NAME = /^[A-Za-z0-9_.-]{1,64}$/
@@ -86,24 +88,57 @@ function readStockKey(value: unknown): string {
   throw new Unreadable('key', 'not the name of a stock')
 }
 
+const MESSAGE_FIELDS = ['branch', 'destination', 'target', 'key', 'headers', 'text', 'bytes', 'delayMs', 'at']
+
+/** Who may write an entry is not the relay: a message of it is held to what `outbox.commit()` would take. */
 function readMessage(value: unknown, path: string): EntryMessage {
-  const message = readObject(value, path, [
-    'branch',
-    'destination',
-    'target',
-    'key',
-    'headers',
-    'text',
-    'bytes',
-    'delayMs',
-    'at',
-  ]) as Partial<EntryMessage>
-  readInteger(message.branch, `${path}.branch`, 1, LIMITS.messagesPerTransaction)
-  readText(message.target, `${path}.target`, LIMITS.pathCharacters)
-  const { destination } = message
-  if (destination !== undefined && destination !== 'nats') readWith(path, () => parseDestination(destination))
-  if ((typeof message.text === 'string') === (typeof message.bytes === 'string')) {
-    throw new Unreadable(path, 'it has not one content')
+  const message = readObject(value, path, MESSAGE_FIELDS)
+  const branch = readInteger(message['branch'], `${path}.branch`, 1, LIMITS.messagesPerTransaction)
+  const text = (name: string, charactersMax: number) =>
+    readOptional(message[name], `${path}.${name}`, (field, where) => readString(field, where, charactersMax))
+  const target = text('target', LIMITS.pathCharacters) ?? ''
+  const destination = text('destination', LIMITS.subjectCharacters)
+  const content = { text: text('text', ENTRY_BYTES_MAX), bytes: text('bytes', ENTRY_BYTES_MAX) }
+  const [key, headers] = [text('key', LIMITS.pathCharacters), text('headers', ENTRY_BYTES_MAX)]
+  const stored: StoredMessage = {
+    gid: ANY_GID,
+    branch,
+    key: key ?? null,
+    payload: content.text ?? null,
+    body: content.bytes === undefined ? null : readBase64(content.bytes, `${path}.bytes`),
+    headers: headers ?? null,
   }
-  return message as EntryMessage
+  const problem = storedMessageProblem(stored, destination ?? NATS_DESTINATION, target)
+  if (problem !== undefined) throw new Unreadable(path, problem)
+  const delayMs = readOptional(message['delayMs'], `${path}.delayMs`, readDelay)
+  const at = readOptional(message['at'], `${path}.at`, readTime)
+  return withoutAbsent<EntryMessage>({ branch, destination, target, key, headers, ...content, delayMs, at })
+}
+
+/** That of the entry has been read by then. */
+const ANY_GID = 'g'
+
+function readString(value: unknown, path: string, charactersMax: number): string {
+  if (typeof value !== 'string') throw new Unreadable(path, 'not a string')
+  // PostgreSQL refuses the first and silently replaces the second.
+  if (/[\0\p{Surrogate}]/u.test(value)) throw new Unreadable(path, 'it has NUL characters or lone surrogates')
+  if (value.length > charactersMax) throw new Unreadable(path, `it has more than ${charactersMax} characters`)
+  return value
+}
+
+function readBase64(text: string, path: string): Uint8Array {
+  const bytes = Buffer.from(text, 'base64')
+  if (bytes.toString('base64') !== text) throw new Unreadable(path, 'not canonical base64')
+  return bytes
+}
+
+function readDelay(value: unknown, path: string): number {
+  if (typeof value === 'number' && value >= 0 && value <= LIMITS.delayMs) return value
+  throw new Unreadable(path, 'not milliseconds from 0 to one year')
+}
+
+function readTime(value: unknown, path: string): string {
+  const time = typeof value === 'string' ? new Date(value) : undefined
+  if (time !== undefined && !Number.isNaN(time.getTime()) && time.toISOString() === value) return value
+  throw new Unreadable(path, 'not a time in ISO 8601')
 }

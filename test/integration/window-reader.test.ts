@@ -207,7 +207,7 @@ describe('WindowReader', () => {
     const { reader, shard } = await freshReader()
     await publish({ n: 1 })
     const { rows, position } = await reader.read()
-    const parked = rows.map(({ id }) => ({ id, error: 'no stream takes a.b' }))
+    const parked = rows.map(({ id }) => ({ id, error: 'no stream takes a.b', dead: undefined }))
     await savePosition(client, 0, shard.epoch, { ...position, ack: undefined }, parked)
     await savePosition(client, 0, shard.epoch, { ...position, ack: undefined }, parked)
     const { rows: deliveries } = await db.pool.query(

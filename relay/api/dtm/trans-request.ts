@@ -1,3 +1,4 @@
+import { dtmGidProblem, dtmHeadersProblem } from '../../coordinator/dtm-grammar.ts'
 import { DtmError } from './dtm-error.ts'
 
 /** What a client of DTM hands in, with the fields that are read here. Unknown ones are ignored, as DTM does. */
@@ -28,7 +29,6 @@ export interface TransOptions {
 /** A JSON object, its fields not looked at yet. */
 export type Fields = Readonly<Record<string, unknown>>
 
-const GID_CHARACTERS = 128
 const URL_CHARACTERS = 1024
 const TEXT_CHARACTERS = 1024
 const STEPS_MAX = 1000
@@ -86,9 +86,8 @@ export function readStrings(value: unknown): Readonly<Record<string, string>> {
 export function readGid(value: unknown, strict: boolean): string {
   if (typeof value !== 'string') throw new DtmError('gid: not a string')
   const gid = strict ? value : value.replace(/[\r\n;]/g, '')
-  if (gid === '') throw new DtmError('no gid specified')
-  if (gid.length > GID_CHARACTERS) throw new DtmError(`gid: longer than ${GID_CHARACTERS} characters`)
-  if (/[\p{Cc}\p{Cs};]/u.test(gid)) throw new DtmError('gid: it has a control character, half a surrogate pair, or ;')
+  const problem = dtmGidProblem(gid)
+  if (problem !== undefined) throw new DtmError(problem)
   return gid
 }
 
@@ -151,31 +150,9 @@ function readPayloads(value: unknown, steps: readonly Step[]): readonly string[]
   return all.slice(0, steps.length)
 }
 
-const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/
-const HEADERS_MAX = 32
-// They would change what the request is, not what it says.
-const HEADERS_REFUSED = new Set([
-  'host',
-  'content-length',
-  'transfer-encoding',
-  'connection',
-  'upgrade',
-  'expect',
-  'te',
-])
-
 function readHeaders(value: unknown): Readonly<Record<string, string>> {
-  const headers = Object.entries(readFields(value ?? {}))
-  if (headers.length > HEADERS_MAX) throw new DtmError(`branch_headers: more than ${HEADERS_MAX}`)
-  return Object.fromEntries(
-    headers.map(([name, content]) => {
-      const key = name.toLowerCase()
-      if (!HEADER_NAME.test(name) || HEADERS_REFUSED.has(key))
-        throw new DtmError(`branch_headers: ${key} is not allowed`)
-      if (typeof content !== 'string' || content.length > TEXT_CHARACTERS || !/^[\x20-\x7e]*$/.test(content)) {
-        throw new DtmError(`branch_headers: the value of ${key} is not up to ${TEXT_CHARACTERS} printable characters`)
-      }
-      return [key, content]
-    }),
-  )
+  const headers = readFields(value ?? {})
+  const problem = dtmHeadersProblem(headers)
+  if (problem !== undefined) throw new DtmError(problem)
+  return Object.fromEntries(Object.entries(headers).map(([name, content]) => [name.toLowerCase(), String(content)]))
 }
