@@ -2,6 +2,7 @@
 
 export type { DtmOptions } from './api/dtm/dtm-server.ts'
 export type { ApiOptions } from './api/server.ts'
+export type { BrokerTrouble } from './broker/broker.ts'
 export type { StreamOptions } from './broker/streams.ts'
 export type { AddressRulesOptions } from './destinations/address-rules.ts'
 export type { BranchAnswer, BranchCall } from './destinations/branch-call.ts'

@@ -188,6 +188,7 @@ export function createRelay(options: RelayOptions): Relay {
     await publishing?.broker.close()
   }
 
+  const brokerTrouble = () => publishing?.trouble() ?? []
   const listen = async () => (await listeners?.listen()) ?? { api: undefined, dtm: undefined }
   return {
     metrics,
@@ -198,15 +199,13 @@ export function createRelay(options: RelayOptions): Relay {
     async start() {
       const [parts] = await Promise.all([loadParts(options), listen()])
       if (stopped !== undefined) return
-      if (options.nats !== undefined) {
-        publishing = new Publishing({ ...options.nats, leaseMs: options.leaseMs ?? LEASE_MS, metrics, log })
-      }
+      const { nats, leaseMs = LEASE_MS } = options
+      if (nats !== undefined) publishing = new Publishing({ ...nats, leaseMs, metrics, log })
       destinations = openDestinations(options, parts, publishing?.broker, openParked(redisOutboxes, databases))
       urls = openUrls(options, parts)
       const broker = () => publishing?.safeBroker
       const gates = new Gates({ destinations, urls, metrics, log })
       const watchStreams = (names: readonly string[]) => publishing?.watchStreams(names)
-      const brokerTrouble = () => publishing?.trouble() ?? []
       const shared = { log, metrics, gates, redisOutboxes, broker, watchStreams, brokerTrouble }
       const common = sourceOptions(options, shared)
       checks = openChecks(options, databases, log)
@@ -230,7 +229,7 @@ export function createRelay(options: RelayOptions): Relay {
         configured: options.nats !== undefined,
         connected: publishing?.broker.connected ?? false,
         problem: publishing?.problem,
-        trouble: publishing?.trouble() ?? [],
+        trouble: brokerTrouble(),
       },
     }),
   }

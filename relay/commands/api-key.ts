@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { drawApiKey, SCOPES, type Scope } from '../api/api-key.ts'
+import { shownJson } from '../engine/error-text.ts'
 import type { ApiKey } from '../store/transaction/api-key.ts'
 import { insertApiKey } from '../store/transaction/insert-api-key.ts'
 import { revokeApiKey } from '../store/transaction/revoke-api-key.ts'
@@ -48,7 +49,7 @@ function createCommand(context: CommandContext): Command {
       const made = await withCoordinator(context, command, ({ pool }) =>
         insertApiKey(pool, { id, digest, tenant, scopes, label, expiresInMs }),
       )
-      if (isGiven(command, 'json')) context.out(JSON.stringify({ key: text, ...made }, null, 2))
+      if (isGiven(command, 'json')) context.out(shownJson({ key: text, ...made }, 2))
       else context.out(text)
     })
 }
@@ -60,7 +61,7 @@ function listCommand(context: CommandContext): Command {
     .option('--source <name>', 'only this database')
     .action(async ({ tenant }: { readonly tenant?: string }, command: Command) => {
       const keys = await withCoordinator(context, command, ({ pool }) => selectApiKeys(pool, tenant))
-      if (isGiven(command, 'json')) return context.out(JSON.stringify({ apiKeys: keys }, null, 2))
+      if (isGiven(command, 'json')) return context.out(shownJson({ apiKeys: keys }, 2))
       for (const line of describe(keys)) context.out(line)
     })
 }
@@ -73,7 +74,7 @@ function revokeCommand(context: CommandContext): Command {
     .action(async (id: string, _: unknown, command: Command) => {
       const revoked = await withCoordinator(context, command, ({ pool }) => revokeApiKey(pool, id))
       if (!revoked) context.finish(ExitCode.Failed)
-      if (isGiven(command, 'json')) context.out(JSON.stringify({ id, revoked }, null, 2))
+      if (isGiven(command, 'json')) context.out(shownJson({ id, revoked }, 2))
       else context.out(revoked ? `Revoked ${id}.` : 'There is no such key that opens.')
     })
 }

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { SwitchChange } from 'postcommit/cache'
 import { invalidationTopic } from 'postcommit/protocol'
+import { shownJson } from '../engine/error-text.ts'
 import { selectInvalidated } from '../store/select-invalidated.ts'
 import { type NamedCache, withCacheModule } from './cache-module.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
@@ -60,7 +61,7 @@ function verifyCommand(context: CommandContext): Command {
         const { values: found, complete } = await verifyCaches(caches, values, { graceMs: flags.grace, deadline })
         const isGood = found.every(({ inconsistent, failed }) => inconsistent.length + failed.length === 0)
         if (!isGood) context.finish(ExitCode.Failed)
-        if (isGiven(command, 'json')) context.out(JSON.stringify({ values: found, complete }, null, 2))
+        if (isGiven(command, 'json')) context.out(shownJson({ values: found, complete }, 2))
         else for (const line of describe(found, complete, flags)) context.out(line)
       })
     })
@@ -86,7 +87,7 @@ function switchCommand(context: CommandContext): Command {
           if (!isGiven(command, 'json')) context.out(`${name}: ${describeChange(change)}, in every process`)
         }
         const names = caches.map(({ name }) => name)
-        if (isGiven(command, 'json')) context.out(JSON.stringify({ caches: names, ...change }, null, 2))
+        if (isGiven(command, 'json')) context.out(shownJson({ caches: names, ...change }, 2))
       })
     })
 }

@@ -1,6 +1,6 @@
 import { hostname, userInfo } from 'node:os'
 import { Command } from 'commander'
-import { messageId, parseGid, parseMessageId } from 'postcommit/protocol'
+import { shownJson } from '../engine/error-text.ts'
 import { discardDeadLetters } from '../store/discard-dead-letters.ts'
 import { requeueDeadLetters } from '../store/requeue-dead-letters.ts'
 import { type DeadLetter, selectDeadLetters } from '../store/select-dead-letters.ts'
@@ -8,6 +8,7 @@ import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
 import { formatDuration } from './duration.ts'
 import { ExitCode } from './exit-code.ts'
+import { type MessageName, nameOfMessage, readMessageName } from './message-name.ts'
 import { type OpenSource, withSources } from './sources.ts'
 import { formatTable, shorten } from './table.ts'
 
@@ -45,7 +46,7 @@ function listCommand(context: CommandContext): Command {
     .option('--source <name>', 'only this database')
     .action(async (options: ListOptions, command: Command) => {
       const found = await withSources(context, command, (sources) => findAll(sources, options))
-      if (isGiven(command, 'json')) context.out(JSON.stringify({ deadLetters: found }, null, 2))
+      if (isGiven(command, 'json')) context.out(shownJson({ deadLetters: found }, 2))
       else for (const line of describe(found)) context.out(line)
     })
 }
@@ -53,7 +54,7 @@ function listCommand(context: CommandContext): Command {
 function actCommand(context: CommandContext, name: 'requeue' | 'discard', description: string): Command {
   const command = addSourceFlags(new Command(name))
     .description(description)
-    .argument('[messages...]', 'gids, or gid:branch for single messages')
+    .argument('[messages...]', 'gids, gid:branch for single messages, or #number where the gid is not valid')
     .option('--all', 'every dead letter, or every one of --destination')
     .option('--destination <name>', 'only of this destination')
     .option('--actor <name>', 'who does it, for the record', `${userInfo().username}@${hostname()}`)
@@ -64,7 +65,7 @@ function actCommand(context: CommandContext, name: 'requeue' | 'discard', descri
   else command.option('--reason <text>', reason, 'the cause is mended')
   return command.action(async (messages: readonly string[], options: ActOptions, self: Command) => {
     if (messages.length > 0 === (options.all === true)) self.error('error: name the messages, or give --all')
-    const chosen = messages.map((text) => parseMessageId(text) ?? { gid: parseGid(text), branch: undefined })
+    const chosen = messages.map(readMessageName)
     const done = await withSources(context, self, async (sources) => {
       const found = await findChosen(sources, chosen, options)
       return options.dryRun === true ? found : act(name, sources, found, options)
@@ -72,28 +73,29 @@ function actCommand(context: CommandContext, name: 'requeue' | 'discard', descri
     if (done.length === 0) context.finish(ExitCode.Failed)
     if (isGiven(self, 'json')) {
       return context.out(
-        JSON.stringify(
-          { [name === 'requeue' ? 'requeued' : 'discarded']: done.map(nameOf), dryRun: options.dryRun === true },
-          null,
+        shownJson(
+          { [name === 'requeue' ? 'requeued' : 'discarded']: done.map(nameOfMessage), dryRun: options.dryRun === true },
           2,
         ),
       )
     }
-    for (const letter of done) context.out(nameOf(letter))
+    for (const letter of done) context.out(nameOfMessage(letter))
     context.out(summary(name, done.length, options.dryRun === true))
   })
 }
 
 async function findChosen(
   sources: readonly OpenSource[],
-  chosen: readonly { readonly gid: string; readonly branch: number | undefined }[],
+  chosen: readonly MessageName[],
   { all, destination }: ActOptions,
 ): Promise<readonly Found[]> {
   if (all === true) return findAll(sources, { ...(destination !== undefined && { destination }) })
   const found = await Promise.all(
-    chosen.map(async ({ gid, branch }) => {
-      const letters = await findAll(sources, { gid, ...(destination !== undefined && { destination }) })
-      return letters.filter((letter) => branch === undefined || letter.branch === branch)
+    chosen.map(async (name) => {
+      const of = 'id' in name ? {} : { gid: name.gid }
+      const letters = await findAll(sources, { ...of, ...(destination !== undefined && { destination }) })
+      if ('id' in name) return letters.filter(({ id }) => id === name.id)
+      return letters.filter(({ branch }) => name.branch === undefined || branch === name.branch)
     }),
   )
   return found.flat()
@@ -139,7 +141,7 @@ async function act(
 function describe(found: readonly Found[]): readonly string[] {
   if (found.length === 0) return ['No dead letters.']
   const rows = found.map((letter) => [
-    nameOf(letter),
+    nameOfMessage(letter),
     letter.destination,
     shorten(letter.target, 40),
     shorten(letter.key ?? '-', 24),
@@ -155,8 +157,4 @@ function summary(name: 'requeue' | 'discard', count: number, dryRun: boolean): s
   if (count === 0) return 'None of these is a dead letter.'
   const letters = `${count} dead letter${count === 1 ? '' : 's'}`
   return dryRun ? `Would ${name} ${letters}.` : `${name === 'requeue' ? 'Requeued' : 'Discarded'} ${letters}.`
-}
-
-function nameOf({ gid, branch }: DeadLetter): string {
-  return messageId(gid, branch)
 }

@@ -5,7 +5,7 @@ import { formatTable, shorten } from './table.ts'
 /** A transaction for people: how it stands, what became of each call, what went wrong, who did what. */
 export function describeStory(story: ShownTransaction, explanation?: string): readonly string[] {
   const [title = '', ...facts] = describeHead(story)
-  const said = explanation === undefined ? [] : [`  ${explanation}`]
+  const said = explanation === undefined ? [] : [`  ${shorten(explanation, 1000)}`]
   return [title, ...said, ...facts, ...describeBranches(story), ...describeAttempts(story)]
 }
 
@@ -26,7 +26,7 @@ function describeHead(story: ShownTransaction): readonly string[] {
     ['due', dueAt?.toISOString()],
   ]
   const rows = facts.flatMap(([name, value]) => (value === undefined ? [] : [[name, shorten(value, 120)]]))
-  return [`${gid}  ${mode}, ${status}`, ...formatTable(rows, '  ')]
+  return [`${shorten(gid, 140)}  ${mode}, ${status}`, ...formatTable(rows, '  ')]
 }
 
 function describeBranches({ branches }: ShownTransaction): readonly string[] {

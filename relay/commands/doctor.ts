@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { shownJson } from '../engine/error-text.ts'
 import { addConfigFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
 import type { Check } from './doctor/check.ts'
@@ -15,7 +16,7 @@ export function doctorCommand(context: CommandContext): Command {
       const { checks, reachable } = await diagnose(config, context.cwd)
       if (!reachable) context.finish(ExitCode.Unreachable)
       else if (checks.some(({ status }) => status === 'fail')) context.finish(ExitCode.Failed)
-      if (isGiven(command, 'json')) context.out(JSON.stringify({ checks }, null, 2))
+      if (isGiven(command, 'json')) context.out(shownJson({ checks }, 2))
       else for (const line of describe(checks)) context.out(line)
     })
 }

@@ -1,4 +1,3 @@
-import type { Gid } from 'postcommit/protocol'
 import type { MessageState } from '../store/message-state.ts'
 import { selectEntriesOfGid } from '../store/redis-outbox/select-entries-of-gid.ts'
 import { type Attempt, selectAttempts } from '../store/select-attempts.ts'
@@ -38,7 +37,7 @@ const BEFORE_MS = 15 * 60_000
 const AFTER_MS = 60 * 60_000
 
 /** Finds what one database knows of a gid. */
-export async function findMessages({ source, pool }: OpenSource, gid: Gid) {
+export async function findMessages({ source, pool }: OpenSource, gid: string) {
   const deliveries = await selectDeliveriesOfGid(pool, gid)
   const [attempts, positions, relays, claimedAt, entries, troubles] = await Promise.all([
     selectAttempts(
@@ -79,7 +78,7 @@ export async function findMessages({ source, pool }: OpenSource, gid: Gid) {
 }
 
 /** Looks where the gid says that it was drawn, and only then through the whole log. */
-async function findInLog(pool: OpenSource['pool'], gid: Gid, committedAt: Date | undefined) {
+async function findInLog(pool: OpenSource['pool'], gid: string, committedAt: Date | undefined) {
   const near = committedAt?.getTime() ?? drawnAtMs(gid)
   if (near !== undefined) {
     const within: InsertedWithin = { fromMs: near - BEFORE_MS, toMs: near + AFTER_MS }

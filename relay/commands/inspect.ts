@@ -1,7 +1,8 @@
 import { Command } from 'commander'
-import { messageId, parseGid, parseMessageId } from 'postcommit/protocol'
+import { shownJson } from '../engine/error-text.ts'
 import type { ShownTransaction } from '../operator/read-transactions.ts'
 import type { EntryOfGid } from '../store/redis-outbox/select-entries-of-gid.ts'
+import { selectGidOfDelivery } from '../store/select-gid-of-delivery.ts'
 import type { TransactionKey } from '../store/transaction/transaction-row.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
@@ -10,6 +11,7 @@ import { formatDuration } from './duration.ts'
 import { ExitCode } from './exit-code.ts'
 import { explainTransaction } from './explain-transaction.ts'
 import { findMessages, type InspectedMessage } from './find-messages.ts'
+import { nameOfMessage, readMessageName } from './message-name.ts'
 import { type OpenSource, withSources } from './sources.ts'
 import { formatTable, shorten } from './table.ts'
 
@@ -20,39 +22,44 @@ interface InspectOptions {
 
 export function inspectCommand(context: CommandContext): Command {
   return addSourceFlags(new Command('inspect'))
-    .argument('<gid>', 'a gid, or gid:branch for one message of it')
+    .argument('<gid>', 'a gid, gid:branch for one message of it, or #number as dead-letter list shows it')
     .description('where the messages of a commit or the branches of a transaction are, and why not further')
     .option('--payload', 'show payloads and headers too')
     .option('--tenant <name>', 'whose transaction', '')
     .option('--source <name>', 'only this database')
     .action(async (text: string, options: InspectOptions, command: Command) => {
-      const message = parseMessageId(text)
-      const gid = message?.gid ?? parseGid(text)
-      const key = { tenant: options.tenant, gid }
-      const { found, transactions } = await withSources(context, command, async (sources) => {
+      const name = readMessageName(text)
+      const { gid, found, transactions } = await withSources(context, command, async (sources) => {
+        const { gid, branch } = 'id' in name ? await nameById(sources, name.id) : name
         const results = await Promise.all(sources.map((source) => findMessages(source, gid)))
-        const stories = message === undefined ? await readStories(sources, key) : []
+        const stories = branch === undefined ? await readStories(sources, { tenant: options.tenant, gid }) : []
         const found = results.flatMap(({ source, messages, committedAt, entries }) => ({
           source,
           committedAt,
           entries,
           messages: messages
-            .filter(({ branch }) => message === undefined || branch === message.branch)
+            .filter((each) => branch === undefined || each.branch === branch)
             .map((each) => (options.payload === true ? each : withoutPayload(each))),
         }))
-        return { found, transactions: stories }
+        return { gid, found, transactions: stories }
       })
       const isMessage = found.some(({ messages, entries }) => messages.length + entries.length > 0)
       if (!isMessage && transactions.length === 0) context.finish(ExitCode.Failed)
       if (isGiven(command, 'json')) {
         const messages = found.flatMap(({ source, messages: of }) => of.map((each) => ({ source, ...each })))
         const entries = found.flatMap(({ source, entries: of }) => of.map((each) => ({ source, ...each })))
-        return context.out(JSON.stringify({ gid, messages, entries, transactions }, null, 2))
+        return context.out(shownJson({ gid, messages, entries, transactions }, 2))
       }
       const stories = transactions.flatMap((story) => describeStory(story, explainTransaction(story)))
       if (isMessage || stories.length === 0) for (const line of describe(text, found)) context.out(line)
       for (const line of stories) context.out(line)
     })
+}
+
+/** What is named by its number in the database; no gid is empty, so what is not there is not found either. */
+async function nameById(sources: readonly OpenSource[], id: string) {
+  const found = await Promise.all(sources.map(({ pool }) => selectGidOfDelivery(pool, id)))
+  return found.find((one) => one !== undefined) ?? { gid: '', branch: 0 }
 }
 
 /** A transaction is in the database of its coordinator, which need not be that of the messages. */
@@ -101,8 +108,12 @@ function describeEntry({ outbox, op, key, qty, appliedAt }: EntryOfGid): string 
   return `${outbox}: ${done} in Redis, applied here at ${appliedAt.toISOString()}.`
 }
 
+const EXPLANATION_CHARACTERS = 1000
+/** More than a payload may have. */
+const CONTENT_CHARACTERS = 1_000_000
+
 function describeMessage(message: InspectedMessage, place: string): readonly string[] {
-  const { gid, branch, destination, target, key, createdAt, ageMs, history, payload, headers } = message
+  const { destination, target, key, createdAt, ageMs, history, payload, headers } = message
   const ordered = key === null ? '' : `  key ${shorten(key, 60)}`
   const story = history.map(({ at, event, attempt, durationMs, detail, actor }) => [
     at.toISOString().slice(0, 23).replace('T', ' '),
@@ -112,11 +123,11 @@ function describeMessage(message: InspectedMessage, place: string): readonly str
     actor,
   ])
   return [
-    `${messageId(gid, branch)}  ${destination} ${shorten(target, 80)}${ordered}`,
-    `  ${message.explanation}`,
+    `${shorten(nameOfMessage(message), 100)}  ${shorten(destination, 64)} ${shorten(target, 80)}${ordered}`,
+    `  ${shorten(message.explanation, EXPLANATION_CHARACTERS)}`,
     `  Committed${place} ${formatDuration(ageMs)} ago, ${createdAt.toISOString()}.`,
     ...formatTable(story, '    '),
-    ...(payload === undefined ? [] : [`  Payload: ${payload}`]),
-    ...(headers === undefined || headers === null ? [] : [`  Headers: ${headers}`]),
+    ...(payload === undefined ? [] : [`  Payload: ${shorten(payload, CONTENT_CHARACTERS)}`]),
+    ...(headers === undefined || headers === null ? [] : [`  Headers: ${shorten(headers, CONTENT_CHARACTERS)}`]),
   ]
 }

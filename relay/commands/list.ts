@@ -1,10 +1,12 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { messageId, parseGid } from 'postcommit/protocol'
+import { parseGid } from 'postcommit/protocol'
+import { shownJson } from '../engine/error-text.ts'
 import type { ListedMessage, MessageFilter } from '../store/list-messages.ts'
 import { MessageState } from '../store/message-state.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
 import { formatDuration, parseDuration } from './duration.ts'
+import { nameOfMessage } from './message-name.ts'
 import { withSources } from './sources.ts'
 import { formatTable, shorten } from './table.ts'
 
@@ -47,8 +49,7 @@ export function listCommand(context: CommandContext): Command {
         }))
         return Promise.all(read)
       })
-      if (isGiven(command, 'json'))
-        return context.out(JSON.stringify({ sources: pages.map(withCursor(options.limit)) }, null, 2))
+      if (isGiven(command, 'json')) return context.out(shownJson({ sources: pages.map(withCursor(options.limit)) }, 2))
       for (const line of describePages(pages, options.limit)) context.out(line)
     })
 }
@@ -79,9 +80,9 @@ function describePages(pages: readonly Page[], limit: number): readonly string[]
 }
 
 function rowOf(message: ListedMessage): string[] {
-  const { gid, branch, state, destination, target, key, ageMs, dueInMs, attempts, lastError } = message
+  const { state, destination, target, key, ageMs, dueInMs, attempts, lastError } = message
   return [
-    messageId(gid, branch),
+    nameOfMessage(message),
     state,
     destination,
     shorten(target, 40),

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type pg from 'pg'
 import { PostcommitError } from 'postcommit/protocol'
+import { shownJson } from '../engine/error-text.ts'
 import {
   applyMigrations,
   type Migration,
@@ -43,7 +44,7 @@ export function migrateCommand(context: CommandContext): Command {
         if (only === undefined || only === source) results.push(await migrateOne(source, url, options))
       }
       if (options.status === true && results.some(({ pending }) => pending.length > 0)) context.finish(ExitCode.Failed)
-      if (isGiven(command, 'json')) return context.out(JSON.stringify({ databases: results }, null, 2))
+      if (isGiven(command, 'json')) return context.out(shownJson({ databases: results }, 2))
       for (const line of results.flatMap((result) => describe(result, options))) context.out(line)
     })
 }

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { PostcommitError } from 'postcommit/protocol'
+import { escapeUnshowable } from '../engine/error-text.ts'
 import { maskAddresses } from '../observe/mask-addresses.ts'
 import { RELAY_VERSION } from '../version.ts'
 import { apiKeyCommand } from './api-key.ts'
@@ -44,11 +45,21 @@ const COMMANDS = [
  * Runs the command that `args` names. Never throws: what goes wrong is said in a sentence, without a stack trace, and
  * ends with one of {@link ExitCode}.
  */
-export async function runProgram(args: readonly string[], context: CommandContext): Promise<void> {
+export async function runProgram(args: readonly string[], given: CommandContext): Promise<void> {
+  const context = withoutSurprises(given)
   try {
     await createProgram(context).parseAsync(args, { from: 'user' })
   } catch (error) {
     context.finish(report(error, args, context))
+  }
+}
+
+/** What commands say of rows, of answers and of errors was written by others; nothing of it is for a terminal to obey. */
+function withoutSurprises(context: CommandContext): CommandContext {
+  return {
+    ...context,
+    out: (line) => context.out(escapeUnshowable(line)),
+    err: (line) => context.err(escapeUnshowable(line)),
   }
 }
 

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { shownJson } from '../engine/error-text.ts'
 import { originOf } from '../engine/whereabouts.ts'
 import { requireServableSchema } from '../store/migrate.ts'
 import { selectFormerPlace } from '../store/note-whereabouts.ts'
@@ -40,7 +41,7 @@ export function rebaseCommand(context: CommandContext): Command {
         return rebase(client, since)
       })
       if (messages === undefined) context.finish(ExitCode.Failed)
-      if (isGiven(command, 'json')) context.out(JSON.stringify({ source, messages: messages ?? null }, null, 2))
+      if (isGiven(command, 'json')) context.out(shownJson({ source, messages: messages ?? null }, 2))
       else if (messages === undefined) context.out(`${source}: its log was written here; there is nothing to rebase.`)
       else context.out(`${source}: rebased; ${messages} messages are to be published; relays may be started.`)
     })

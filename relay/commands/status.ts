@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { maskUrl } from '../config/mask.ts'
+import { shownJson } from '../engine/error-text.ts'
 import { originOf } from '../engine/whereabouts.ts'
 import { countDeliveries, type DeliveryCount } from '../store/count-deliveries.ts'
 import { type StockRow, selectStocks } from '../store/redis-outbox/select-stocks.ts'
@@ -46,7 +47,7 @@ export function statusCommand(context: CommandContext): Command {
     .option('--source <name>', 'only this database')
     .action(async (_, command: Command) => {
       const sources = await withSources(context, command, (opened) => Promise.all(opened.map(readStatus)))
-      if (isGiven(command, 'json')) context.out(JSON.stringify({ sources }, null, 2))
+      if (isGiven(command, 'json')) context.out(shownJson({ sources }, 2))
       else for (const line of sources.flatMap(describeSource)) context.out(line)
     })
 }

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { messageId } from 'postcommit/protocol'
+import { shownJson } from '../engine/error-text.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
 import { formatDuration } from './duration.ts'
@@ -22,7 +23,7 @@ export function tailCommand(context: CommandContext): Command {
     .option('--source <name>', 'only this database')
     .action(async (topic: string | undefined, { destination }: TailOptions, command: Command) => {
       const stop = context.stopSignal()
-      const format = isGiven(command, 'json') ? (event: MessageEvent) => JSON.stringify(event) : describeEvent
+      const format = isGiven(command, 'json') ? (event: MessageEvent) => shownJson(event) : describeEvent
       await withSources(context, command, (sources) =>
         tail(sources, stop, {
           show(event) {
@@ -75,7 +76,7 @@ export function describeEvent(event: MessageEvent): string {
   const milliseconds = String(at.getMilliseconds()).padStart(3, '0')
   const parts = [
     destination === 'nats' ? shorten(target, 60) : `${destination} ${shorten(target, 60)}`,
-    messageId(gid, branch),
+    shorten(messageId(gid, branch), 100),
     ...(key === null ? [] : [`key ${shorten(key, 40)}`]),
     ...(attempt === null || attempt === 0 ? [] : [`attempt ${attempt}`]),
     ...(detail === null ? [] : [shorten(detail, 100)]),

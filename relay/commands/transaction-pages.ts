@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { shownJson } from '../engine/error-text.ts'
 import type { TransactionPage } from '../operator/read-transactions.ts'
 import type { TransactionFilter } from '../store/transaction/list-transactions.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
@@ -36,7 +37,7 @@ export async function showPage(
   // Kysely takes longer to load than everything else a command needs.
   const { transactionPage } = await import('../operator/read-transactions.ts')
   const page = await withCoordinator(context, command, ({ pool }) => transactionPage(pool, asked, limit))
-  if (isGiven(command, 'json')) context.out(JSON.stringify(page, null, 2))
+  if (isGiven(command, 'json')) context.out(shownJson(page, 2))
   else for (const line of describePage(page)) context.out(line)
 }
 

@@ -1,6 +1,7 @@
 import { hostname, userInfo } from 'node:os'
 import { Command, Option } from 'commander'
 import { PostcommitError, parseGid, TransactionMode, TransactionStatus } from 'postcommit/protocol'
+import { shownJson } from '../engine/error-text.ts'
 import {
   type Acted,
   actOnTransaction,
@@ -135,6 +136,6 @@ function print<T extends Acted | ShownTransaction>(
   value: T,
   describe: (value: T) => readonly string[],
 ): void {
-  if (isGiven(command, 'json')) context.out(JSON.stringify(value, null, 2))
+  if (isGiven(command, 'json')) context.out(shownJson(value, 2))
   else for (const line of describe(value)) context.out(line)
 }

@@ -6,6 +6,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import { type Recorded, recordSettlements, type SettledDelivery } from '../store/record-settlements.ts'
 import { type OrderingKey, releaseSuccessors } from '../store/release-successors.ts'
 import { inTransaction } from '../store/transaction.ts'
+import { trimAttempts } from '../store/trim-attempts.ts'
 
 /** What results are written with. */
 export interface RecorderOptions {
@@ -31,6 +32,8 @@ const BATCH_MAX = 500
 /** After a batch of so many the next one waits a little to grow as well. */
 const BATCH_WORTH_WAITING = 16
 const GAP_MS = 8
+/** Of how many failed attempts one makes room for those to come. */
+const TRIM_SHARE = 1 / 50
 const RETRY_FIRST_MS = 100
 const RETRY_CAP_MS = 2000
 
@@ -78,6 +81,7 @@ export class Recorder {
       try {
         this.#recorded(batch, await this.#write(batch))
         retryMs = RETRY_FIRST_MS
+        this.#trim(batch)
       } catch (error) {
         const { log, source } = this.#options
         log.warn({ source, error: error instanceof Error ? error.message : String(error) }, 'cannot write results')
@@ -98,6 +102,15 @@ export class Recorder {
       await releaseSuccessors(client, keys)
       return recorded
     })
+  }
+
+  /** Now and then is enough for what is written one row at a time. */
+  #trim(batch: readonly Result[]): void {
+    const failed = batch.filter(({ settlement }) => settlement.event === 'failed' || settlement.event === 'unavailable')
+    const ids = failed.flatMap(({ id }) => (Math.random() < TRIM_SHARE ? [id] : []))
+    if (ids.length === 0) return
+    const { pool, log, source } = this.#options
+    trimAttempts(pool, ids).catch((error: Error) => log.debug({ source, error: error.message }, 'cannot trim attempts'))
   }
 
   #recorded(batch: readonly Result[], recorded: readonly Recorded[]): void {

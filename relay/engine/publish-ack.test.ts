@@ -72,4 +72,24 @@ describe('readPublishAck', () => {
   test('nor is one with a status that JetStream does not use', () => {
     expect(readPublishAck(400, '{"stream":"ORDERS","seq":7}').kind).toBe('foreign')
   })
+
+  test.each([
+    // Recorded of 2.10.29, 2.11.9 and 2.12.2, which answer alike but for a space.
+    ['{"stream":"F", "seq":1}', { kind: 'acked', stream: 'F', sequence: 1 }],
+    ['{"stream":"F","seq":1}', { kind: 'acked', stream: 'F', sequence: 1 }],
+    [
+      '{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"},"stream":"F","seq":0}',
+      { kind: 'withheld', cause: 'full', stream: 'F' },
+    ],
+    [
+      '{"error":{"code":503,"err_code":10077,"description":"maximum messages per subject exceeded"},"stream":"P","seq":0}',
+      { kind: 'withheld', cause: 'full', stream: undefined },
+    ],
+    [
+      '{"error":{"code":400,"err_code":10109,"description":"invalid operation on sealed stream"},"stream":"S","seq":0}',
+      { kind: 'withheld', cause: 'sealed', stream: 'S' },
+    ],
+  ])('as newer servers answer: %s', (body, answer) => {
+    expect(readPublishAck(0, body)).toMatchObject(answer)
+  })
 })

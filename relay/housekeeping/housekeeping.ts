@@ -7,6 +7,7 @@ import { relaySessionName } from '../store/end-relay-sessions.ts'
 import { purgeBrokerMarks } from '../store/purge-broker-marks.ts'
 import { purgeSettled } from '../store/purge-settled.ts'
 import { purgeEntries } from '../store/redis-outbox/purge-entries.ts'
+import { purgeApiKeys } from '../store/transaction/purge-api-keys.ts'
 import { purgeFinished } from '../store/transaction/purge-finished.ts'
 import { WakeSignal } from '../wake-signal.ts'
 import { OverdueLog } from './overdue-log.ts'
@@ -63,6 +64,7 @@ export function startHousekeeping(options: HousekeepingOptions): Housekeeping {
         await purgeSettled(client, retentionMs)
         await purgeFinished(client, retentionMs)
         await purgeEntries(client, retentionMs)
+        await purgeApiKeys(client)
       } finally {
         await client.query('select pg_advisory_unlock($1)', [HOUSEKEEPING_LOCK])
       }

@@ -1,10 +1,14 @@
+import { errorText } from '../engine/error-text.ts'
+
+const MESSAGE_CHARACTERS_MAX = 1000
+
 /** A line of JSON as a line for people: time, level if it matters, message, and the rest as `name=value`. */
 export function formatLogLine(line: string): string {
   const { time, level, msg, relay: _, ...rest } = parseLine(line)
   const clock = typeof time === 'string' ? time.slice(11, 23) : ''
   const severity = level === 'info' ? '' : `${String(level)} `
   const fields = Object.entries(rest).map(([name, value]) => `  ${name}=${formatValue(value)}`)
-  return `${clock}  ${severity}${String(msg ?? '')}${fields.join('')}\n`
+  return `${clock}  ${severity}${errorText(String(msg ?? ''), MESSAGE_CHARACTERS_MAX)}${fields.join('')}\n`
 }
 
 function parseLine(line: string): Record<string, unknown> {

@@ -131,7 +131,8 @@ const age = (table: 'd' | 'log') =>
 
 const dueIn = sql<number>`extract(epoch from greatest(d.due_at, d.lease_until) - clock_timestamp())::float8 * 1000`
 
-const ago = (milliseconds: number) => sql<Date>`clock_timestamp() - ${milliseconds}::float8 * interval '1 millisecond'`
+const ago = (milliseconds: number) =>
+  sql<Date>`statement_timestamp() - ${milliseconds}::float8 * interval '1 millisecond'`
 
 /** A LIKE pattern in which only `*` is special. */
 function likePattern(text: string): string {

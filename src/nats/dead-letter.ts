@@ -4,6 +4,7 @@ import { parseAckSubject } from './ack-subject.ts'
 import type { NatsMessage } from './nats-connection.ts'
 import { DEAD_LETTER_ORIGIN, header } from './read-delivery.ts'
 import type { Requests } from './requests.ts'
+import { readStored } from './stored.ts'
 
 /** What a dead letter tells about its message, beside everything the message had itself. */
 export interface Obituary {
@@ -31,9 +32,7 @@ export async function publishDeadLetter(
   try {
     const { data } = await requests.request(subject, message.data, { headers: headersOf(message, obituary) })
     const answer: unknown = JSON.parse(new TextDecoder().decode(data))
-    if (typeof answer !== 'object' || answer === null || !('stream' in answer)) {
-      throw new Error(`it was not stored: ${JSON.stringify(answer)}`)
-    }
+    if (readStored(answer) === undefined) throw new Error(`it was not stored: ${JSON.stringify(answer)}`)
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new PostcommitError('POSTCOMMIT_DEAD_LETTER_FAILED', { id: idOf(message), subject, reason }, { cause })

@@ -96,7 +96,7 @@ describe('operations', () => {
     expect(await code(relay.submitSaga({ mode: 'saga', branches: [...saga.branches, ...saga.branches] }))).toBe(
       'POSTCOMMIT_INVALID_TRANSACTION',
     )
-    const payload = 'x'.repeat(900_000)
+    const payload = '1'.repeat(900_000)
     const huge = { ...message, branches: numbers(10).map((n) => ({ branch: `${n}`, ops: {}, payload })) }
     expect(await code(relay.prepare('g', huge))).toBe('POSTCOMMIT_INVALID_TRANSACTION')
     expect(double.requests).toEqual([])
@@ -145,7 +145,7 @@ describe('requests', () => {
     const relay = client({ operationsPerRequestMax: 3 })
     await Promise.all(numbers(10).map((n) => relay.prepare(`g${n}`, message)))
     expect(double.requests.map(({ operations }) => operations.length)).toEqual([3, 3, 3, 1])
-    const payload = 'x'.repeat(900_000)
+    const payload = '1'.repeat(900_000)
     const large = { ...message, branches: [{ branch: '1', ops: { action: { url: 'http://a/' } }, payload }] }
     const other = client()
     const before = double.requests.length

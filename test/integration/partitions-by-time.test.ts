@@ -66,7 +66,7 @@ describe('the partition that is being written', () => {
     await age(25)
     await endOldPartition(db.pool, DAY_MS, log)
     const { rows } = await db.pool.query<{ last: string }>('select last_value as last from postcommit.outbox_id')
-    await db.pool.query('update postcommit.position set low = $1', [rows[0]?.last])
+    await db.pool.query('update postcommit.position set low = $1, snapshot = pg_current_snapshot()', [rows[0]?.last])
     await dropOldPartitions(db.pool, 2 * DAY_MS, log)
     expect(await ids()).toEqual([1])
     await dropOldPartitions(db.pool, DAY_MS, log)

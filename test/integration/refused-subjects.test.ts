@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type NatsServer, startNats } from '../../relay/dev/nats.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { runCli } from '../support/run-cli.ts'
 
 const HEALTHY_KEYS = ['a', 'b', 'c', 'd', 'e']
 const ROUNDS = 4
@@ -35,8 +36,14 @@ authorization {
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'refused-'))
   server = await startNats({ storeDir: join(folder, 'js'), config: configOf('denied.>') })
-  admin = await connect({ servers: server.url, user: 'admin', pass: 'admin', maxReconnectAttempts: -1 })
-  manager = await jetstreamManager(admin)
+  admin = await connect({
+    servers: server.url,
+    user: 'admin',
+    pass: 'admin',
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 50,
+  })
+  manager = await jetstreamManager(admin, { timeout: 20_000 })
 })
 afterAll(async () => {
   await admin.close()
@@ -52,7 +59,19 @@ afterEach(async () => {
   relay = undefined
   for await (const { config } of manager.streams.list()) await manager.streams.delete(config.name)
   await db.drop()
+  if (isDenied) return
+  await restartWith('denied.>')
+  isDenied = true
 })
+
+/** Of the server's configuration: a restart reads it again, a reload would not take the name from the command line. */
+let isDenied = true
+async function restartWith(denied: string): Promise<void> {
+  writeFileSync(`${server.storeDir}.conf`, configOf(denied))
+  await server.restart()
+  // What is asked while the connection is being made again gets no answer, so each question is short.
+  await eventually(() => jetstreamManager(admin, { timeout: 1000 }), { timeoutMs: 30_000 })
+}
 
 const commit = (subject: string, content: unknown, key?: string) =>
   createOutbox({ db: db.pool }).commit((_, message) => void message.publish(subject, content, key ? { key } : {}))
@@ -117,8 +136,8 @@ const CONDITIONS: Record<string, Condition> = {
     async begin() {
       await addStream('denied')
       return async () => {
-        writeFileSync(`${server.storeDir}.conf`, configOf('nothing.>'))
-        process.kill(server.pid, 'SIGHUP')
+        isDenied = false
+        await restartWith('nothing.>')
       }
     },
   },
@@ -201,3 +220,95 @@ describe('what is refused for its subject or stream', () => {
     120_000,
   )
 })
+
+test('a delayed message to a subject that is refused holds up no other delayed message', async () => {
+  await addStream(healthyName)
+  const watcher = admin.subscribe('>', { callback: () => undefined })
+  await start()
+  const delayed = (subject: string, content: string) =>
+    createOutbox({ db: db.pool }).commit((_, message) => void message.publish(subject, content, { deliverAfter: 50 }))
+  for (let n = 0; n < 20; n += 1) await delayed('watched.a', `bad ${n}`)
+  for (let n = 0; n < 20; n += 1) await delayed(`${healthyName}.a`, `good ${n}`)
+  await eventually(async () => expect(await stored(healthyName)).toHaveLength(20), TIMES)
+  watcher.unsubscribe()
+  await addStream('watched')
+  await eventually(async () => expect(await stored('watched')).toHaveLength(20), { timeoutMs: 40_000, everyMs: 100 })
+}, 90_000)
+
+test('a backlog of a refused subject is tried by one message at a time, and writes a few lines', async () => {
+  await start()
+  const { gid } = await createOutbox({ db: db.pool }).commit((_, message) => {
+    for (let n = 0; n < 1000; n += 1) message.publish('missing.a', n)
+  })
+  const count = async (where: string) =>
+    (await db.pool.query(`select count(*)::int as n from postcommit.delivery where ${where}`)).rows[0].n
+  await eventually(async () => expect(await count(`withheld_by = 'subject missing.a'`)).toBe(1000), TIMES)
+  const asked: unknown[] = []
+  const watcher = admin.subscribe('missing.a', { callback: (_, message) => void asked.push(message) })
+  await new Promise((resolve) => setTimeout(resolve, 5000))
+  watcher.unsubscribe()
+  expect(asked.length, 'probes with growing pauses').toBeLessThan(20)
+  expect(lines.length).toBeLessThan(20)
+  const { rows } = await db.pool.query('select scope, cause from postcommit.trouble')
+  expect(rows).toEqual([{ scope: 'subject missing.a', cause: expect.stringMatching(/missing|silent/) }])
+  expect(relay?.health().nats.trouble).toMatchObject([{ scope: 'subject missing.a' }])
+  await relay?.refreshMetrics()
+  expect(await relay?.metrics.registry.metrics()).toMatch(/postcommit_refused_subjects\{cause="missing"\} 1/)
+  const env = { DATABASE_URL: db.url }
+  const told = /no stream takes subject missing\.a since 2\d{3}-.*; next probe (now|in \d)/
+  expect((await runCli(['inspect', `${gid}:7`], { env })).stdout).toMatch(told)
+  expect((await runCli(['status'], { env })).stdout).toMatch(told)
+  expect((await runCli(['doctor'], { env })).stdout).toMatch(told)
+  await relay?.stop()
+  await addStream('missing')
+  await start()
+  const all = async () => expect((await manager.streams.info('missing')).state.messages).toBe(1000)
+  await eventually(all, { timeoutMs: 60_000, everyMs: 100 })
+  expect(await count('withheld_by is not null')).toBe(0)
+}, 120_000)
+
+/** Commits to healthy keys and returns how long the slowest hundredth took to arrive, milliseconds. */
+async function p99OfHealthyKeys(): Promise<number> {
+  const begun = new Map<string, number>()
+  const took: number[] = []
+  const arrivals = admin.subscribe(`${healthyName}.>`, {
+    callback: (_, message) => {
+      const at = begun.get(message.string())
+      if (at !== undefined) took.push(performance.now() - at)
+    },
+  })
+  await admin.flush()
+  for (let n = 0; n < SAMPLES; n += 1) {
+    const key = HEALTHY_KEYS[n % HEALTHY_KEYS.length]
+    const content = crypto.randomUUID()
+    begun.set(JSON.stringify(content), performance.now())
+    await commit(`${healthyName}.${key}`, content, key)
+  }
+  await eventually(() => expect(took.length).toBeGreaterThanOrEqual(SAMPLES), TIMES)
+  arrivals.unsubscribe()
+  return took.sort((a, b) => a - b)[Math.ceil(took.length * 0.99) - 1] ?? Number.POSITIVE_INFINITY
+}
+
+const SAMPLES = 300
+/** What a pause of this machine adds to a slowest hundredth of three samples. */
+const NOISE_MS = 50
+
+test('healthy keys are as quick beside a refused subject as without it', async () => {
+  const rows: Record<string, { without: string; beside: string }> = {}
+  for (const [name, { subject, begin }] of Object.entries(CONDITIONS)) {
+    await addStream(healthyName)
+    await start()
+    await p99OfHealthyKeys()
+    const without = await p99OfHealthyKeys()
+    await begin()
+    for (const key of ['k', 'l']) for (const n of [1, 2]) await commit(subject, n, key)
+    const beside = await p99OfHealthyKeys()
+    rows[name] = { without: `${without.toFixed(1)} ms`, beside: `${beside.toFixed(1)} ms` }
+    expect(beside, name).toBeLessThan(Math.max(2 * without, without + NOISE_MS))
+    await relay?.stop()
+    for await (const { config } of manager.streams.list()) await manager.streams.delete(config.name)
+    await db.drop()
+    db = await database()
+  }
+  console.table(rows)
+}, 240_000)

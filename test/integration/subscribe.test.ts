@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { DiscardPolicy } from '@nats-io/jetstream'
 import { type NatsConnection as ConnectionV2, connect as connectV2 } from 'nats'
 import { DeliveryPostponed, DeliveryRefused } from 'postcommit'
 import { type NatsConnectionLike, type SubscribedDelivery, type SubscriptionTrouble, subscribe } from 'postcommit/nats'
@@ -264,6 +265,31 @@ describe('retries', () => {
     expect(subscription.stats).toMatchObject({ deadLettered: 0, unsettled: 1 })
     const { manager } = stream
     await manager.streams.add({ name: `${stream.name}-nowhere`, subjects: [`${stream.name}-nowhere.>`] })
+    await eventually(() => expect(subscription.stats).toMatchObject({ deadLettered: 1, unsettled: 0 }))
+  })
+
+  test('a dead letter that its stream refuses leaves its message where it is', async () => {
+    const stream = await broker.freshStream('orders')
+    // The refusal names the stream, as an acknowledgement does.
+    const full = await broker.freshStream('full', { discard: DiscardPolicy.New, max_msgs: 1 })
+    await broker.connection.request(`${full.prefix}.stock`, '')
+    await publish(stream, 1)
+    const { list, onError } = troubles()
+    await using subscription = await subscribe({
+      connection: broker.connection,
+      stream: stream.name,
+      durable: 'stock',
+      backOff: quick,
+      deadLetter: { subject: `${full.prefix}.stock` },
+      onError,
+      handle() {
+        throw new DeliveryRefused('there is no such order')
+      },
+    })
+    await eventually(() => expect(list.length).toBeGreaterThan(2))
+    expect(list.every(({ error }) => (error as { code?: string }).code === 'POSTCOMMIT_DEAD_LETTER_FAILED')).toBe(true)
+    expect(subscription.stats).toMatchObject({ deadLettered: 0, unsettled: 1 })
+    await full.manager.streams.update(full.name, { max_msgs: -1 })
     await eventually(() => expect(subscription.stats).toMatchObject({ deadLettered: 1, unsettled: 0 }))
   })
 

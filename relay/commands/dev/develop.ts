@@ -6,6 +6,7 @@ import { type LoadedConfig, loadConfig } from '../../config/load.ts'
 import type { RelayConfig } from '../../config/schema.ts'
 import { lockFolder } from '../../dev/folder-lock.ts'
 import { findProcess } from '../../dev/process-table.ts'
+import { shownJson } from '../../engine/error-text.ts'
 import { ListenFailed } from '../../http-server.ts'
 import { createLog } from '../../observe/log.ts'
 import { applyMigrations } from '../../store/migrate.ts'
@@ -73,7 +74,7 @@ export async function develop(context: CommandContext, command: Command, atEnd: 
       // The stream is being made at this moment, and the next attempt finds it.
       const homeless = event.destination === NATS_DESTINATION && event.detail?.startsWith('no stream takes') === true
       if (homeless && servers.nats.kind === 'started') return
-      context.out(json ? JSON.stringify(event) : describeEvent(event))
+      context.out(json ? shownJson(event) : describeEvent(event))
     },
     note: (text) => context.err(text),
   })

@@ -57,7 +57,7 @@ export function objectNames(): readonly string[] {
   const sql = readMigrations()
     .map((migration) => migration.sql)
     .join('\n')
-  const created = [...sql.matchAll(/^create (?:unique )?(?:table|index) (?:postcommit\.)?(\w+)/gm)]
+  const created = [...sql.matchAll(/^create (?:unique )?(?:table|index) (?:if not exists )?(?:postcommit\.)?(\w+)/gm)]
   const dropped = new Set([...sql.matchAll(/^drop (?:table|index) (?:postcommit\.)?(\w+)/gm)].map(([, name]) => name))
   // Partitions with a number come and go.
   return created.flatMap(([, name = '']) => (dropped.has(name) || /^outbox_p\d+$/.test(name) ? [] : [name]))

@@ -6,8 +6,8 @@ const UNSAID_DAYS = 30
 
 /**
  * Forgets entries that were applied so long ago that their barrier in Redis has ended and retention has passed: before
- * that, one could be read or made again. In pieces, as all that is purged. The BRIN index over applied_at finds what is
- * old; nothing is, and it is one look at it.
+ * that, one could be read or made again. In pieces, as all that is purged. Index redis_entry_applied, stopped
+ * by LIMIT; if nothing is old, one look at its first row.
  */
 export async function purgeEntries(client: Queryable, retentionMs: number): Promise<number> {
   let purged = 0
@@ -19,7 +19,7 @@ export async function purgeEntries(client: Queryable, retentionMs: number): Prom
   where e.applied_at < statement_timestamp() - greatest($1, (select min(barrier_ms) from postcommit.redis_outbox)) * interval '1 millisecond'
     and e.applied_at < statement_timestamp() - greatest($1, o.barrier_ms) * interval '1 millisecond'
       - case when o.name is null then interval '${UNSAID_DAYS} days' else interval '0' end
-  limit $2
+  order by e.applied_at limit $2
 ))`,
       values: [retentionMs, CHUNK],
     })

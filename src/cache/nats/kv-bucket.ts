@@ -1,5 +1,6 @@
 import type { NatsConnectionLike } from '../../nats/nats-connection.ts'
 import { openRequests, type Requests } from '../../nats/requests.ts'
+import { readStored } from '../../nats/stored.ts'
 import { PostcommitError } from '../../protocol/errors.ts'
 
 /** How a bucket is made if it is not there. */
@@ -74,7 +75,9 @@ export class KvBucket {
     const { code, description } = errorOf(answer)
     if (code === WRONG_REVISION) return undefined
     if (code !== 0) throw new Error(description)
-    return Number(answer['seq'])
+    const stored = readStored(answer)
+    if (stored?.stream !== this.stream) throw new Error(`${this.stream} has not stored it: ${JSON.stringify(answer)}`)
+    return stored.sequence
   }
 
   /** When the server has made the bucket: tells one from another that was made in its place. */
