@@ -21,9 +21,9 @@ export {
   createRelay,
   type NatsOptions,
   type Relay,
-  type RelayHealth,
   type RelayOptions,
   type SourceDatabase,
 } from './relay.ts'
+export type { RelayHealth } from './relay-health.ts'
 export type { SourceHealth } from './source.ts'
 export type { Transactions } from './transactions.ts'

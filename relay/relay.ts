@@ -7,7 +7,7 @@ import type { DtmOptions } from './api/dtm/dtm-server.ts'
 import { checkDtmExposure } from './api/dtm/exposure.ts'
 import { checkApiExposure } from './api/exposure.ts'
 import type { ApiOptions } from './api/server.ts'
-import type { Broker, BrokerTrouble } from './broker/broker.ts'
+import type { Broker } from './broker/broker.ts'
 import { Publishing } from './broker/publishing.ts'
 import type { StreamOptions } from './broker/streams.ts'
 import { TargetRules } from './coordinator/target-rules.ts'
@@ -23,8 +23,9 @@ import { Listeners, type ListenersOptions, type RelayAddresses } from './listene
 import { createMetrics, type Metrics } from './observe/metrics.ts'
 import { configuredOutboxes, openParked } from './redis-outbox/configured-outboxes.ts'
 import type { RedisOutboxSource } from './redis-outbox/serve-redis-outbox.ts'
+import { healthOf, type RelayHealth } from './relay-health.ts'
 import type { SessionConfig } from './sessions.ts'
-import { type Source, type SourceHealth, type SourceOptions, serveSource } from './source.ts'
+import { type Source, type SourceOptions, serveSource } from './source.ts'
 import type { serveTransactions, Transactions, TransactionsOptions } from './transactions.ts'
 import { RELAY_VERSION } from './version.ts'
 
@@ -98,19 +99,6 @@ export interface RelayOptions {
   readonly drainMs?: number
   /** How many publishes may be unacknowledged, default 1000. */
   readonly publishesInFlight?: number
-}
-
-/** How the relay is doing, without asking any server. */
-export interface RelayHealth {
-  readonly sources: readonly SourceHealth[]
-  readonly nats: {
-    readonly configured: boolean
-    readonly connected: boolean
-    /** Why nothing is published although the connection is up. */
-    readonly problem: string | undefined
-    /** What keeps messages from the broker: `nats` is all of it, else a subject or a stream. */
-    readonly trouble: readonly BrokerTrouble[]
-  }
 }
 
 /** A relay: the daemon runs one, a service may embed one. */
@@ -223,15 +211,7 @@ export function createRelay(options: RelayOptions): Relay {
       stopped ??= stop()
       return stopped
     },
-    health: () => ({
-      sources: sources.map((source) => source.health()),
-      nats: {
-        configured: options.nats !== undefined,
-        connected: publishing?.broker.connected ?? false,
-        problem: publishing?.problem,
-        trouble: brokerTrouble(),
-      },
-    }),
+    health: () => healthOf(sources, { configured: options.nats !== undefined, publishing }),
   }
 }
 

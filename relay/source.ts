@@ -92,9 +92,7 @@ export function serveSource(options: SourceOptions): Source {
   const onReadOk = (): void => {
     readAt = performance.now()
   }
-  // Other statements may be answered while the read of the log hangs.
-  const readAgeMs = () =>
-    readAt === undefined ? undefined : Math.max(performance.now() - readAt, shards?.unreadMs ?? 0)
+  const readAgeMs = () => ageOf(readAt, shards)
   const history = new History(options)
   const relayId = () => attendance.member?.id
   const wake = (calls: boolean): void => {
@@ -154,6 +152,11 @@ export function serveSource(options: SourceOptions): Source {
       await leaveInOrder(housekeeping, attendance, [pool, transactionPool])
     },
   }
+}
+
+/** Other statements may be answered while the read of the log hangs. */
+function ageOf(readAt: number | undefined, shards: OwnedShards | undefined): number | undefined {
+  return readAt === undefined ? undefined : Math.max(performance.now() - readAt, shards?.unreadMs ?? 0)
 }
 
 const UNREAD_MS = 2000

@@ -1,3 +1,4 @@
+import type { CommitRoute } from './commit-route.ts'
 import type { CacheWaited, Committed, Duplicated } from './committed.ts'
 import { digestMessages } from './digest.ts'
 import { drawGid } from './gid.ts'
@@ -9,7 +10,7 @@ import { PostcommitError } from './protocol/errors.ts'
 import { failpoint } from './protocol/failpoint.ts'
 import { type Gid, parseGid } from './protocol/gid.ts'
 import { isSameAsBefore, Repetition, repeatWork } from './repetition.ts'
-import { CommitFailure, type IsolationLevel } from './store/database.ts'
+import { CommitFailure, type IsolationLevel, type Run } from './store/database.ts'
 import { type DatabaseLike, openDatabase, runInside, type TransactionOf } from './store/open-database.ts'
 import type { PgClientLike } from './store/pg-database.ts'
 import { messageRoute } from './two-phase/message-route.ts'
@@ -117,12 +118,7 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
 ): Outbox<TransactionOf<Db>, Schemas> {
   const compiled = compileOptions(options)
   const database = openDatabase(options.db, 'createOutbox')
-  const { run } = database
-  const route =
-    options.relay === undefined
-      ? outboxRoute({ ...compiled, run, wake: options.wake ?? 'notify' })
-      : messageRoute({ ...compiled, run, relay: options.relay, ...parseBackQuery(options) })
-
+  const route = openRoute(options, { ...compiled, run: database.run })
   async function commit<T>(
     work: (tx: TransactionOf<Db>, message: MessageDraft<Schemas>) => Promise<T> | T,
     options: CommitOptions = {},
@@ -179,11 +175,22 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
       await work(draft)
       const messages = await collect()
       // Once more: the work may have ended the transaction.
-      const run = await runInside(tx, 'add')
-      return { gid, duplicated: await route.attempt(gid, chosen !== undefined).add(run, messages) }
+      return {
+        gid,
+        duplicated: await route.attempt(gid, chosen !== undefined).add(await runInside(tx, 'add'), messages),
+      }
     },
     wake: () => route.wake(),
   }
+}
+
+function openRoute<Db extends DatabaseLike, Schemas extends MessageSchemas>(
+  options: OutboxOptions<Db, Schemas>,
+  compiled: ReturnType<typeof compileOptions> & { readonly run: Run },
+): CommitRoute {
+  return options.relay === undefined
+    ? outboxRoute({ ...compiled, wake: options.wake ?? 'notify' })
+    : messageRoute({ ...compiled, relay: options.relay, ...parseBackQuery(options) })
 }
 
 /** Has the caches at hand apply what a commit invalidates, and waits for them where that was asked for. */

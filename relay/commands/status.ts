@@ -19,6 +19,9 @@ import { type OpenSource, withSources } from './sources.ts'
 import { formatTable } from './table.ts'
 import { troubleText } from './trouble-text.ts'
 
+const LOCK_NOT_AVAILABLE = '55P03'
+const QUERY_CANCELED = '57014'
+
 /** How one source stands. */
 interface SourceStatus {
   readonly source: string
@@ -28,7 +31,8 @@ interface SourceStatus {
   readonly origin: string | null
   /** Why committed transactions may be missing. */
   readonly doubt: string | null
-  readonly deliveries: readonly DeliveryCount[]
+  /** null: not known, as what is null in `log`. */
+  readonly deliveries: readonly DeliveryCount[] | null
   /** Global transactions that have not ended. */
   readonly transactions: TransactionCounts
   /** What is sold in Redis. */
@@ -55,8 +59,8 @@ export function statusCommand(context: CommandContext): Command {
 async function readStatus({ source, url, pool }: OpenSource): Promise<SourceStatus> {
   const [log, deliveries, transactions, stocks, relays, shards, losses, installation, facts, troubles] =
     await Promise.all([
-      selectLogBacklog(pool),
-      countDeliveries(pool),
+      selectLogBacklog(pool).catch(orUnknown({ messages: null, oldestAgeSeconds: null })),
+      countDeliveries(pool).catch(orUnknown(null)),
       countTransactions(pool),
       selectStocks(pool),
       selectRelays(pool),
@@ -72,6 +76,15 @@ async function readStatus({ source, url, pool }: OpenSource): Promise<SourceStat
   return { source, database: maskUrl(url), origin, doubt, ...queues, losses, troubles }
 }
 
+/** What is locked, or takes too long to count, is not known; all else is worth showing. */
+function orUnknown<T>(unknown: T): (error: unknown) => T {
+  return (error) => {
+    const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
+    if (code === LOCK_NOT_AVAILABLE || code === QUERY_CANCELED) return unknown
+    throw error
+  }
+}
+
 function describeSource(status: SourceStatus): readonly string[] {
   const { source, database, doubt, deliveries, transactions, stocks, relays, shards, losses, troubles } = status
   return [
@@ -79,8 +92,8 @@ function describeSource(status: SourceStatus): readonly string[] {
     `  Log: ${describeLog(status)}`,
     ...(doubt === null ? [] : [`  In doubt: ${doubt} (postcommit audit)`]),
     ...losses.map(describeLoss),
-    deliveries.length === 0 ? '  Deliveries: none pending, held or dead' : '  Deliveries:',
-    ...formatTable(deliveryRows(deliveries), '    '),
+    deliveries === null ? '  Deliveries: unknown: their table is locked' : describeDeliveries(deliveries),
+    ...formatTable(deliveryRows(deliveries ?? []), '    '),
     `  Transactions: ${describeTransactions(transactions)}`,
     ...(stocks.length === 0 ? [] : ['  Sold in Redis:']),
     ...formatTable(stockRows(stocks), '    '),
@@ -92,7 +105,7 @@ function describeSource(status: SourceStatus): readonly string[] {
 
 function describeLog({ origin, log: { messages, oldestAgeSeconds } }: SourceStatus): string {
   if (origin !== null) return `not known: it was written in ${origin} (postcommit rebase)`
-  if (messages === null || oldestAgeSeconds === null) return 'not known'
+  if (messages === null || oldestAgeSeconds === null) return 'unknown: it is locked; postcommit doctor shows by whom'
   if (messages === 0) return 'everything is handed on'
   return `${formatCount(messages)} waiting for the broker, the oldest for ${formatDuration(oldestAgeSeconds * 1000)}`
 }
@@ -112,6 +125,10 @@ function describeTransactions({ prepared, submitted, aborting, inDoubt, oldestAg
   const open = counts.flatMap(([count, what]) => (count === 0 ? [] : [`${formatCount(count)} ${what}`]))
   if (open.length === 0) return 'none under way'
   return `${open.join(', ')}; the oldest for ${formatDuration(oldestAgeSeconds * 1000)}`
+}
+
+function describeDeliveries(deliveries: readonly DeliveryCount[]): string {
+  return deliveries.length === 0 ? '  Deliveries: none pending, held or dead' : '  Deliveries:'
 }
 
 function deliveryRows(deliveries: readonly DeliveryCount[]): readonly string[][] {

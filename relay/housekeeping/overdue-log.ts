@@ -24,7 +24,7 @@ export class OverdueLog {
     if (now - this.#saidAt >= SAY_EVERY_MS) {
       this.#saidAt = now
       const held = { partition: overdue.name, sessions: overdue.holders }
-      this.#log.warn(held, 'a partition past its retention cannot be dropped: other sessions have it open')
+      this.#log.warn(held, 'a partition past its retention cannot be dropped yet: other sessions use it')
     }
     return now - this.#since
   }

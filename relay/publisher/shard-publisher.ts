@@ -45,6 +45,8 @@ export interface ShardPublisherOptions {
 interface Outstanding {
   readonly position: ReadBatch['position']
   readonly messages: number
+  /** Of their contents. */
+  readonly bytes: number
   /** Where the id sequence stood when it was read. */
   readonly sequence: bigint | undefined
   result: SettledBatch | undefined
@@ -72,6 +74,8 @@ const UNSAVED_MS = 20
  * messages and not by batches, because a message that gets no answer for a while must not hold up what is read after it.
  */
 const OUTSTANDING_MAX = 3000
+/** The same three pages where messages are large: they are in memory until they are acknowledged. */
+const OUTSTANDING_BYTES_MAX = 24 * 1024 * 1024
 /** Batches under way before the next one is waited for a moment. */
 const BATCHES_AT_ONCE = 3
 const MOMENT_MS = 10
@@ -175,7 +179,7 @@ export class ShardPublisher {
     this.#options.onRead()
     if (batch.rows.length > 0) {
       this.#handOn(pipeline, batch)
-      while (this.#unsettled >= OUTSTANDING_MAX) if (!(await this.#settleNext())) return false
+      while (this.#isFull) if (!(await this.#settleNext())) return false
       // What comes meanwhile is read together; but no longer than a moment, in case the oldest gets no answer.
       if (this.#outstanding.length >= BATCHES_AT_ONCE) await this.#signal.wait(MOMENT_MS)
       await this.#takeSettled()
@@ -187,9 +191,9 @@ export class ShardPublisher {
   #handOn(pipeline: Pipeline, batch: ReadBatch): void {
     failpoint('publisher.before_publish')
     const { sequence } = this.#reader
-    const { rows, position } = batch
+    const { rows, bytes, position } = batch
     const newest = rows.at(-1)
-    const entry: Outstanding = { position, messages: rows.length, sequence, result: undefined }
+    const entry: Outstanding = { position, messages: rows.length, bytes, sequence, result: undefined }
     const last = newest && { id: newest.id, gid: newest.gid, branch: newest.branch, createdMs: newest.createdMs }
     void pipeline.feed(rows).then((result) => {
       entry.result = result
@@ -200,9 +204,10 @@ export class ShardPublisher {
     this.#pauseMs = this.#options.pollMs.min
   }
 
-  /** How many messages are read and not saved. */
-  get #unsettled(): number {
-    return this.#outstanding.reduce((sum, { messages }) => sum + messages, 0)
+  /** Whether as much is read and not saved as may be. */
+  get #isFull(): boolean {
+    const sum = (of: (batch: Outstanding) => number) => this.#outstanding.reduce((total, batch) => total + of(batch), 0)
+    return sum(({ messages }) => messages) >= OUTSTANDING_MAX || sum(({ bytes }) => bytes) >= OUTSTANDING_BYTES_MAX
   }
 
   /** Waits for a call, a batch that has settled, or the poll. Saves now and then, so that the lower bound of the ids rises without messages too. */

@@ -2,13 +2,15 @@ import { PostcommitError } from 'postcommit/protocol'
 import { LowBounds, parseSnapshot, type Snapshot } from '../engine/snapshot.ts'
 import type { Queryable } from '../store/queryable.ts'
 import type { PositionUpdate } from '../store/save-position.ts'
-import { selectPage } from '../store/select-page.ts'
+import { type Page, selectPage } from '../store/select-page.ts'
 import { type LogRow, type ReadLimit, selectWindow } from '../store/select-window.ts'
 import type { TakenShard } from '../store/take-shard.ts'
 
 /** A piece of the log, and the position to save once all of it has been handed on. */
 export interface ReadBatch {
   readonly rows: readonly LogRow[]
+  /** Of their contents. */
+  readonly bytes: number
   readonly position: Omit<PositionUpdate, 'ack'>
   /** The database's clock less this process's monotonic clock, milliseconds; undefined before the first full read. */
   readonly clockOffsetMs: number | undefined
@@ -95,40 +97,42 @@ export class WindowReader {
     this.#highest = window.sequence
     this.#clockOffsetMs = window.nowMs - performance.now()
     if (window.rows.length <= PAGE.rows && window.bytes < PAGE.bytes) {
-      return this.#advance(window.snapshot, window.rows)
+      return this.#advance(window.snapshot, window)
     }
     const rows = window.rows.slice(0, PAGE.rows)
     this.#backlog = this.#begin(window.snapshot, idOfLast(rows))
-    return this.#page(this.#backlog, rows)
+    return this.#page(this.#backlog, { rows, bytes: window.bytes })
   }
 
   async #readPage(backlog: Backlog): Promise<ReadBatch> {
     const { until, doneId: fromId } = backlog
     const { slotFirst, slotLast } = this.#shard
     const range = { after: this.#text, until, fromId, slotFirst, slotLast }
-    const { rows, bytes } = await selectPage(this.#client, range, PAGE)
+    const page = await selectPage(this.#client, range, PAGE)
+    const { rows, bytes } = page
     if (rows.length < PAGE.rows && bytes < PAGE.bytes) {
       this.#backlog = undefined
-      return this.#advance(until, rows)
+      return this.#advance(until, page)
     }
     backlog.doneId = idOfLast(rows)
-    return this.#page(backlog, rows)
+    return this.#page(backlog, page)
   }
 
-  #page(backlog: Backlog, rows: readonly LogRow[]): ReadBatch {
+  #page(backlog: Backlog, { rows, bytes }: Page): ReadBatch {
     const window = { snapshot: backlog.until, id: backlog.doneId.toString() }
     return {
       rows,
+      bytes,
       position: { snapshot: this.#text, low: backlog.low, window },
       clockOffsetMs: this.#clockOffsetMs,
     }
   }
 
-  #advance(text: string, rows: readonly LogRow[]): ReadBatch {
+  #advance(text: string, { rows, bytes }: Page): ReadBatch {
     this.#text = text
     this.#snapshot = parseSnapshot(text)
     const low = this.#bounds.below(this.#snapshot)
-    return { rows, position: { snapshot: text, low, window: undefined }, clockOffsetMs: this.#clockOffsetMs }
+    return { rows, bytes, position: { snapshot: text, low, window: undefined }, clockOffsetMs: this.#clockOffsetMs }
   }
 
   #begin(until: string, doneId: bigint): Backlog {

@@ -86,7 +86,22 @@ export async function claimDue(
 ): Promise<Claimed> {
   const { rows } = await client.query<Row>({
     name: 'postcommit_claim_due',
-    text: `with due as materialized (
+    text: CLAIM,
+    values: [
+      relay,
+      token,
+      leaseMs,
+      slots.map(({ destination }) => destination),
+      slots.map(({ free }) => free),
+      depth,
+      finished,
+      slots.map(({ bytes = UNLIMITED_BYTES }) => bytes),
+    ],
+  })
+  return { deliveries: rows.filter(isDelivery), held: rows[0]?.held ?? 0 }
+}
+
+const CLAIM = `with due as materialized (
   select picked.*, slot.free, slot.bytes
   from (select from postcommit.relay where id = $1::bigint) alive
   cross join unnest($4::text[], $5::int[], $8::int8[]) as slot (destination, free, bytes)
@@ -134,20 +149,7 @@ export async function claimDue(
   from claimed having count(*) > 0
 ), forgotten as (delete from postcommit.claim where token = any($7::uuid[]))
 select (select count(*)::int from blocked) as held, claimed.*
-from (select set_config('synchronous_commit', 'off', true) offset 0) asynchronous left join claimed on true`,
-    values: [
-      relay,
-      token,
-      leaseMs,
-      slots.map(({ destination }) => destination),
-      slots.map(({ free }) => free),
-      depth,
-      finished,
-      slots.map(({ bytes = UNLIMITED_BYTES }) => bytes),
-    ],
-  })
-  return { deliveries: rows.filter(isDelivery), held: rows[0]?.held ?? 0 }
-}
+from (select set_config('synchronous_commit', 'off', true) offset 0) asynchronous left join claimed on true`
 
 type Row = { readonly held: number } & (ClaimedDelivery | { readonly id: null })
 

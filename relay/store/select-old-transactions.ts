@@ -7,7 +7,16 @@ export interface OldTransaction {
   readonly application: string | null
   readonly user: string | null
   readonly ageMs: number
+  /** Whether it has written to the barrier table: a receipt of an inbox, or a row of a branch. */
+  readonly holdsReceipts: boolean
 }
+
+// A table that is not there holds nothing.
+const HOLDS_RECEIPTS = `exists (
+    select from pg_locks l where l.pid = pg_stat_activity.pid and l.locktype = 'relation' and l.mode = 'RowExclusiveLock'
+      and l.granted and l.database = (select oid from pg_database where datname = current_database())
+      and l.relation = to_regclass('postcommit.barrier')
+  )`
 
 /**
  * Transactions open for longer than `ageMs` that hold the xmin horizon of this database, prepared ones included. They
@@ -17,11 +26,11 @@ export async function selectOldTransactions(client: Queryable, ageMs: number): P
   const { rows } = await client.query<OldTransaction>({
     text: `select * from (
   select 'process ' || pid as name, application_name as application, usename::text as "user",
-    extract(epoch from clock_timestamp() - xact_start)::float8 * 1000 as "ageMs"
+    extract(epoch from clock_timestamp() - xact_start)::float8 * 1000 as "ageMs", ${HOLDS_RECEIPTS} as "holdsReceipts"
   from pg_stat_activity
-  where datname = current_database() and backend_xmin is not null and backend_type = 'client backend'
+  where datname = current_database() and (backend_xmin is not null or ${HOLDS_RECEIPTS}) and backend_type = 'client backend'
   union all
-  select 'prepared transaction ' || gid, null, owner::text, extract(epoch from clock_timestamp() - prepared)::float8 * 1000
+  select 'prepared transaction ' || gid, null, owner::text, extract(epoch from clock_timestamp() - prepared)::float8 * 1000, false
   from pg_prepared_xacts where database = current_database()
 ) open where "ageMs" > $1 order by "ageMs" desc limit 10`,
     values: [ageMs],

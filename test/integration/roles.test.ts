@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createRelay } from '@postcommit/relay'
 import pg from 'pg'
-import { createOutbox } from 'postcommit'
+import { createInbox, createOutbox } from 'postcommit'
+import { purgeBarrier } from 'postcommit/barrier'
 import { parseGid } from 'postcommit/protocol'
 import { expect, test } from 'vitest'
 import { applyMigrations } from '../../relay/store/migrate.ts'
@@ -53,6 +54,11 @@ test('the roles of docs/operations.md can do what a relay and a service do, and 
       expect(await work()).toMatchObject({ duplicated })
     }
     await eventually(() => expect(delivered).toEqual(['/deduct']))
+    const inbox = createInbox({ db: appPool, consumer: 'stock' })
+    await inbox.once({ gid: 'g1', branch: 1, content: '1' }, () => undefined)
+    await relayPool.query(`update postcommit.barrier set created_at = now() - interval '1 day'`)
+    expect(await inbox.purge({ olderThanMs: 1000 })).toBe(1)
+    expect(await purgeBarrier(appPool, { olderThanMs: 1000 })).toBe(0)
     for (const table of ['outbox', 'delivery']) {
       const reading = appPool.query(`select payload from postcommit.${table}`)
       await expect(reading).rejects.toMatchObject({ code: '42501' })

@@ -44,11 +44,13 @@ export async function checkPostgres(source: string, pool: pg.Pool): Promise<read
     ...(await checkDirect(pool, { ok, warn, fail })),
     ...(old.length === 0
       ? [ok('open transactions', 'none is open for long')]
-      : old.map(({ name, application, user, ageMs }) =>
+      : old.map(({ name, application, user, ageMs, holdsReceipts }) =>
           warn(
             'open transactions',
             `${name} (${[user, application].filter(Boolean).join(', ')}) has been open for ${formatDuration(ageMs)}`,
-            'It delays no message, but vacuum cannot clean up behind it. End it if it is forgotten.',
+            holdsReceipts
+              ? 'It has written a receipt or a barrier row: the same message waits for it. End it if it is stuck.'
+              : 'It delays no message, but vacuum cannot clean up behind it. End it if it is forgotten.',
           ),
         )),
   ]

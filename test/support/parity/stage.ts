@@ -11,7 +11,7 @@ import { selectDeadLetters } from '../../../relay/store/select-dead-letters.ts'
 import { database } from '../database.ts'
 import { eventually } from '../eventually.ts'
 import { type HttpService, httpService } from '../http-service.ts'
-import { nats } from '../nats.ts'
+import { nats, type TestStream } from '../nats.ts'
 
 /** How a service commits: with an outbox that the relay reads, or by messages that are announced to it. */
 export const MODES = ['outbox', 'two-phase'] as const
@@ -80,6 +80,35 @@ export async function onStage<T>(
     mode === 'outbox'
       ? createOutbox({ db: relayDb.pool })
       : createOutbox({ db: serviceDb.pool, relay: client, backQuery })
+  const stage = stageOf({ mode, outbox, stock, stream, pool: relayDb.pool, answers })
+  try {
+    return await program(stage)
+  } finally {
+    await client.close()
+    await relay.stop()
+    await stock[Symbol.asyncDispose]()
+    service.closeAllConnections()
+    service.close()
+    await stream.manager.streams.delete(stream.name).catch(() => undefined)
+    await broker.close()
+    await Promise.all([relayDb.drop(), serviceDb.drop()])
+  }
+}
+
+function expectLength(list: readonly unknown[], count: number): void {
+  if (list.length < count) throw new Error(`${list.length} of ${count}`)
+}
+
+interface Cast {
+  readonly mode: ParityMode
+  readonly outbox: Outbox<pg.PoolClient>
+  readonly stock: HttpService
+  readonly stream: TestStream
+  readonly pool: pg.Pool
+  readonly answers: { answer: ParityStage['answer'] }
+}
+
+function stageOf({ mode, outbox, stock, stream, pool, answers }: Cast): ParityStage {
   const messages = async () => {
     const { state } = await stream.manager.streams.info(stream.name)
     const all = []
@@ -89,13 +118,13 @@ export async function onStage<T>(
     }
     return all
   }
-  const dead = () => selectDeadLetters(relayDb.pool, { limit: 1000 })
+  const dead = () => selectDeadLetters(pool, { limit: 1000 })
   const act = { actor: 'operator', reason: 'parity' }
-  const stage: ParityStage = {
+  return {
     mode,
     outbox,
     stock,
-    relayPool: relayDb.pool,
+    relayPool: pool,
     get answer() {
       return answers.answer
     },
@@ -120,33 +149,17 @@ export async function onStage<T>(
       ),
     async requeueAll() {
       await requeueDeadLetters(
-        relayDb.pool,
+        pool,
         (await dead()).map((one) => one.id),
         act,
       )
     },
     async discardAll() {
       await discardDeadLetters(
-        relayDb.pool,
+        pool,
         (await dead()).map((one) => one.id),
         act,
       )
     },
   }
-  try {
-    return await program(stage)
-  } finally {
-    await client.close()
-    await relay.stop()
-    await stock[Symbol.asyncDispose]()
-    service.closeAllConnections()
-    service.close()
-    await stream.manager.streams.delete(stream.name).catch(() => undefined)
-    await broker.close()
-    await Promise.all([relayDb.drop(), serviceDb.drop()])
-  }
-}
-
-function expectLength(list: readonly unknown[], count: number): void {
-  if (list.length < count) throw new Error(`${list.length} of ${count}`)
 }
