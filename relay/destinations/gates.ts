@@ -1,6 +1,5 @@
 import type { Logger } from 'pino'
 import type { BreakerState } from '../engine/breaker.ts'
-import type { Metrics } from '../observe/metrics.ts'
 import type { Destination } from './destination.ts'
 import { Gate } from './gate.ts'
 
@@ -9,7 +8,8 @@ export interface GatesOptions {
   readonly destinations: ReadonlyMap<string, Destination>
   /** What calls addresses, each origin behind a gate of its own; undefined: no address is called. */
   readonly urls?: Destination | undefined
-  readonly metrics: Metrics
+  /** Where the state of each breaker is shown. */
+  readonly metrics: { readonly breaker: { set(labels: { destination: string }, value: number): void } }
   readonly log: Logger
 }
 

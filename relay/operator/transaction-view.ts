@@ -1,7 +1,8 @@
 import { isFinal } from '../engine/transaction/transaction.ts'
+import type { BranchStory } from '../store/transaction/branch-story.ts'
 import type { ListedTransaction } from '../store/transaction/list-transactions.ts'
 import type { BranchAttempt } from '../store/transaction/select-branch-attempts.ts'
-import type { BranchStory, TransactionStory } from '../store/transaction/select-transaction.ts'
+import type { TransactionStory } from '../store/transaction/select-transaction.ts'
 
 /** A transaction in a list, as it is shown. What services sent is not in it. */
 export function listedView(transaction: ListedTransaction) {

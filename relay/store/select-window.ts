@@ -133,7 +133,7 @@ order by new.id`,
 }
 
 /** The output names of {@link LOG_COLUMNS}. */
-export const LOG_NAMES = 'id, gid, branch, topic, key, payload, body, headers, "createdMs"'
+const LOG_NAMES = 'id, gid, branch, topic, key, payload, body, headers, "createdMs"'
 
 /** The parameters of {@link NEW_ROWS}. */
 function rangeValues({ after, floor, slotFirst, slotLast }: WindowRange): unknown[] {

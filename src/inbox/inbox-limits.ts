@@ -2,7 +2,7 @@ import { PostcommitError } from '../protocol/errors.ts'
 import { messageId } from '../protocol/gid.ts'
 import type { Run } from '../store/database.ts'
 import { sqlState } from '../store/database-error.ts'
-import type { Receipt } from './insert-receipt.ts'
+import type { Receipt } from './receipt.ts'
 import { selectOldestReceipt } from './select-oldest-receipt.ts'
 
 /** How long the transactions of an inbox wait, and how long others wait for them. */

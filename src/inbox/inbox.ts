@@ -6,7 +6,8 @@ import { CommitFailure, type Rows, type Run } from '../store/database.ts'
 import { type DatabaseLike, openDatabase, type TransactionOf } from '../store/open-database.ts'
 import { deleteReceipts } from './delete-receipts.ts'
 import { type InboxLimits, readLimits, receiptFailure } from './inbox-limits.ts'
-import { insertReceipt, type Receipt } from './insert-receipt.ts'
+import { insertReceipt } from './insert-receipt.ts'
+import type { Receipt } from './receipt.ts'
 import { selectReceiptDigest } from './select-receipt-digest.ts'
 
 /** What {@link createInbox} takes. */

@@ -1,13 +1,6 @@
 import type { Statement } from '../store/database.ts'
 import type { InboxLimits } from './inbox-limits.ts'
-
-/** That a consumer takes effect of a message, and what the message stands for. */
-export interface Receipt {
-  readonly gid: string
-  readonly branch: number
-  readonly consumer: string
-  readonly digest: string
-}
+import type { Receipt } from './receipt.ts'
 
 /**
  * Notes that a consumer takes effect of a message; its op is null if it did before. Primary key (gid, branch, op,

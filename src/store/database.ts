@@ -1,10 +1,14 @@
-import type { TransactionIdentity } from './transaction-identity.ts'
-
 /** One SQL statement with its parameters. */
 export interface Statement<Value = unknown> {
   readonly text: string
   readonly values: readonly Value[]
 }
+
+/**
+ * What tells the transaction that was opened here from any other on the same connection: a setting that is local to it,
+ * and so gone when it has ended. A transaction status is not enough: after "rollback; begin" it is the same.
+ */
+export type TransactionIdentity = string
 
 /** What a statement gives back. */
 export type Rows = readonly Readonly<Record<string, unknown>>[]

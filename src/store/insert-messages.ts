@@ -1,8 +1,7 @@
 import type { Gid } from '../protocol/gid.ts'
 import { type ArrayItem, arrayLiteral } from './array-literal.ts'
 import type { CollectedMessage } from './collected-message.ts'
-import type { Statement } from './database.ts'
-import type { TransactionIdentity } from './transaction-identity.ts'
+import type { Statement, TransactionIdentity } from './database.ts'
 
 /**
  * Writes every message of a transaction in one statement and returns the transaction's xid. What it does in which order,

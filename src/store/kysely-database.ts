@@ -1,4 +1,5 @@
 import { PostcommitError } from '../protocol/errors.ts'
+import type { TransactionIdentity } from './database.ts'
 import { CommitFailure, type Database, type Finish, finishWith, type Run } from './database.ts'
 import { isDatabaseVerdict } from './database-error.ts'
 import { nameSchemaMissing } from './schema-missing.ts'
@@ -8,7 +9,6 @@ import {
   drawIdentity,
   refuseControl,
   setIdentity,
-  type TransactionIdentity,
   transactionControlIn,
 } from './transaction-identity.ts'
 

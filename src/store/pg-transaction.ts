@@ -1,3 +1,4 @@
+import type { TransactionIdentity } from './database.ts'
 import {
   CommitFailure,
   type Finish,
@@ -12,13 +13,7 @@ import { inlineValues } from './inline-values.ts'
 import { nameSchemaMissing } from './schema-missing.ts'
 import { type AheadValue, type Connection, sendAhead } from './send-ahead.ts'
 import { nameEnd } from './transaction-end.ts'
-import {
-  assertTransaction,
-  drawIdentity,
-  drawXidWithIdentity,
-  setIdentity,
-  type TransactionIdentity,
-} from './transaction-identity.ts'
+import { assertTransaction, drawIdentity, drawXidWithIdentity, setIdentity } from './transaction-identity.ts'
 
 interface Result {
   readonly rows: Rows

@@ -1,7 +1,6 @@
 import type { Gid } from '../protocol/gid.ts'
 import type { Published } from './collected-message.ts'
-import type { Statement } from './database.ts'
-import type { TransactionIdentity } from './transaction-identity.ts'
+import type { Statement, TransactionIdentity } from './database.ts'
 
 /**
  * Writes a message that is the only one of its transaction, under the same rules as `insertMessages`, and returns the

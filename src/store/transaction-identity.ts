@@ -1,12 +1,6 @@
 import { PostcommitError } from '../protocol/errors.ts'
-import type { Statement } from './database.ts'
+import type { Statement, TransactionIdentity } from './database.ts'
 import { sqlState } from './database-error.ts'
-
-/**
- * What tells the transaction that was opened here from any other on the same connection: a setting that is local to it,
- * and so gone when it has ended. A transaction status is not enough: after "rollback; begin" it is the same.
- */
-export type TransactionIdentity = string
 
 let drawn = 0
 

@@ -50,9 +50,9 @@ test('the places of a destination are those of the relay: messages of two databa
     })
   }
   const sagas = Array.from({ length: 30 }, (_item, n) => gidOf(`saga${n}`))
-  await Promise.all(
-    sagas.map((gid) => relay?.transactions?.perform({ do: 'submit', gid, transaction: sagaOf(['a', 'b']) })),
-  )
+  const { transactions } = relay
+  if (transactions === undefined) throw new Error('it coordinates none')
+  await Promise.all(sagas.map((gid) => transactions.perform({ do: 'submit', gid, transaction: sagaOf(['a', 'b']) })))
   const paths = () => service.calls.map(({ path }) => path)
   await eventually(() => expect(service.calls).toHaveLength(180), { timeoutMs: 30_000 })
   expect(atOnce.most).toBe(PLACES)

@@ -1,7 +1,8 @@
 import { readStoredOptions } from '../../coordinator/stored-options.ts'
 import type { Queryable } from '../../store/queryable.ts'
+import type { BranchStory } from '../../store/transaction/branch-story.ts'
 import { selectTopics } from '../../store/transaction/select-topics.ts'
-import { type BranchStory, selectTransaction } from '../../store/transaction/select-transaction.ts'
+import { selectTransaction } from '../../store/transaction/select-transaction.ts'
 import { selectTransactionPage, type WholeTransaction } from '../../store/transaction/select-transaction-page.ts'
 import type { Fields } from './trans-request.ts'
 

@@ -1,6 +1,6 @@
 import { HANDED_ON } from '../handed-on.ts'
 import type { Queryable } from '../queryable.ts'
-import type { BranchStory } from './select-transaction.ts'
+import type { BranchStory } from './branch-story.ts'
 
 /**
  * The messages of a transaction for the outbox as branches: as they were prepared while they are undecided or wait, and

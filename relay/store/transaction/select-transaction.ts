@@ -1,5 +1,5 @@
-import type { OpStatus, Recovery } from '../../engine/transaction/op.ts'
 import type { Queryable } from '../queryable.ts'
+import type { BranchStory } from './branch-story.ts'
 import { UNSETTLED } from './hand-over.ts'
 import { IN_DOUBT, LAST_ERROR, type ListedTransaction } from './list-transactions.ts'
 import { selectOutboxBranches } from './select-outbox-branches.ts'
@@ -22,29 +22,6 @@ export interface TransactionStory extends ListedTransaction {
   /** The counter of starts and ends: what a decision about its branches is compared by. */
   readonly seq: number
   readonly branches: readonly BranchStory[]
-}
-
-/** What became of one op. */
-export interface BranchStory {
-  readonly branch: string
-  readonly op: string
-  readonly status: OpStatus
-  readonly target: string
-  readonly payload: string | null
-  readonly body: Buffer | null
-  readonly after: readonly string[] | null
-  readonly recovery: Recovery | null
-  readonly startSeq: number | null
-  readonly endSeq: number | null
-  readonly calls: number
-  readonly attempts: number
-  readonly lastStatus: number | null
-  readonly lastError: string | null
-  readonly durationMs: number | null
-  readonly result: Buffer | null
-  readonly createdAt: Date
-  readonly updatedAt: Date
-  readonly finishedAt: Date | null
 }
 
 /**
