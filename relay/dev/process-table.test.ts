@@ -1,5 +1,6 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { afterEach, expect, test, vi } from 'vitest'
 import { commandLineOf, descendantsOf, findProcess, isRunning } from './process-table.ts'
 
@@ -44,4 +45,25 @@ test('takes a zombie for ended', async () => {
   const pid = startShell('true & exec sleep 60')
   await vi.waitFor(() => expect(commandLineOf(pid)).toBe('sleep 60'))
   await vi.waitFor(() => expect(descendantsOf(pid)).toEqual([]))
+})
+
+const hasPython = process.platform === 'linux' && spawnSync('python3', ['--version']).status === 0
+
+test.skipIf(!hasPython)('does not take a program for ended whose other threads still run', async () => {
+  const program = [
+    'import ctypes, threading, time',
+    'threading.Thread(target=time.sleep, args=(60,)).start()',
+    'ctypes.CDLL(None).pthread_exit(None)',
+  ]
+  const child = spawn('python3', ['-c', program.join('\n')], { stdio: 'ignore' })
+  cleanUp.push(() => child.kill('SIGKILL'))
+  const pid = child.pid ?? 0
+  const state = () =>
+    readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .at(0)
+  await vi.waitFor(() => expect(state()).toBe('Z'), { timeout: 10_000 })
+  expect(findProcess(pid)).toMatchObject({ pid, ended: false })
+  child.kill('SIGKILL')
+  await vi.waitFor(() => expect(findProcess(pid)).toBeUndefined())
 })

@@ -66,7 +66,10 @@ function readEntry(pid: number): ProcessEntry | undefined {
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     const [state = '', parentPid = ''] = fields
     const startedAt = fields[19] ?? ''
-    return { pid, parentPid: Number(parentPid), startedAt, ended: state === 'Z' || state === 'X' }
+    // A killed program is listed as a zombie as soon as its first thread has ended. The others may still hold its port.
+    const threads = Number(fields[17])
+    const ended = (state === 'Z' || state === 'X') && threads <= 1
+    return { pid, parentPid: Number(parentPid), startedAt, ended }
   } catch {
     return undefined
   }

@@ -60,26 +60,32 @@ test.each(
     const pool = new pg.Pool({ connectionString: proxy.through(db.url), pipeline })
     pool.on('error', () => undefined)
     const outbox = createOutbox({ db: pool, wake: 'off', resolveMs: 5000 })
+    let xid: bigint | undefined
     let status: unknown
     let sent: unknown
+    // Below what the SDK hands to the work: it sends COMMIT past the methods that the work sees.
+    pool.on('connect', (client) => {
+      const query = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>
+      client.query = (async (...args: [string | { text: string }]) => {
+        const text = typeof args[0] === 'string' ? args[0] : args[0].text
+        if (text !== 'commit' || xid === undefined) return await query(...args)
+        sent = args[0]
+        // It goes out and does not arrive.
+        proxy.blackhole('up')
+        const committed = query(...args).then(
+          () => undefined,
+          (error: unknown) => error,
+        )
+        status = await crashAndReuse(xid)
+        proxy.heal()
+        throw await committed
+      }) as unknown as typeof client.query
+    })
     const committing = outbox.commit(
       async (tx, message) => {
         await tx.query('insert into orders values ($1)', ['forgotten'])
         const { rows } = await tx.query<{ xid: string }>('select pg_current_xact_id()::text as xid')
-        const query = tx.query.bind(tx) as (...args: unknown[]) => Promise<unknown>
-        tx.query = (async (...args: [string | { text: string }]) => {
-          if ((typeof args[0] === 'string' ? args[0] : args[0].text) !== 'commit') return await query(...args)
-          sent = args[0]
-          // It goes out and does not arrive.
-          proxy.blackhole('up')
-          const committed = query(...args).then(
-            () => undefined,
-            (error: unknown) => error,
-          )
-          status = await crashAndReuse(BigInt(rows[0]?.xid ?? 0))
-          proxy.heal()
-          throw await committed
-        }) as unknown as typeof tx.query
+        xid = BigInt(rows[0]?.xid ?? 0)
         if (publish) message.publish('a.b', 1)
         else message.call('stock', '/deduct', 1)
       },

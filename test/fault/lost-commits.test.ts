@@ -62,7 +62,7 @@ async function truth(id: string): Promise<'committed' | 'nothing'> {
   return orders === 1 ? 'committed' : 'nothing'
 }
 
-const UP = (bytes: Buffer) => bytes.includes('postcommit.outbox') || bytes.includes('postcommit.publish')
+const UP = (bytes: Buffer) => bytes.includes('postcommit.write_message')
 const DOWN = (bytes: Buffer) => bytes.includes('COMMIT\0')
 
 test.each([
