@@ -20,7 +20,8 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: Queryable) 
     )
     throw error
   } finally {
-    client.off('error', ignore)
+    // A client that is thrown away may still hear that its session ends, and has no listener of the pool by then.
+    if (broken === undefined) client.off('error', ignore)
     client.release(broken)
   }
 }

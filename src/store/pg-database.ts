@@ -52,7 +52,8 @@ export function openPool(pool: PoolLike): Database<Client> {
         throw error
       } finally {
         held.letGo()
-        client.off('error', ignore)
+        // A client that is thrown away may still hear that its session ends, and has no listener of the pool by then.
+        if (!broken) client.off('error', ignore)
         client.release(broken)
       }
     },

@@ -248,15 +248,23 @@ describe('what is no transaction', () => {
 describe('a database without the schema, or with that of an older release', () => {
   test.each([
     ['drop schema postcommit cascade', 'is missing'],
-    ['drop function postcommit.write_message', 'is older'],
+    ['drop function postcommit.write_message; drop function postcommit.write_messages', 'is older'],
   ])('%s: commit says what to run', async (change) => {
     const other = await database()
     try {
       await other.pool.query(change)
       const noWork = (_tx: unknown, draft: MessageDraft) => void draft.publish('a.b', 1)
       const over = new Kysely<unknown>({ dialect: new PostgresDialect({ pool: other.pool }) })
-      for (const sent of [createOutbox({ db: other.pool }).commit(noWork), createOutbox({ db: over }).commit(noWork)]) {
-        const { code, message } = await failure(sent)
+      const outbox = createOutbox({ db: other.pool })
+      // Of the last two the message goes with COMMIT, in the flight whose errors can also be of deferred triggers.
+      const sent = [
+        () => outbox.commit(noWork),
+        () => createOutbox({ db: over }).commit(noWork),
+        () => outbox.commit(async (tx, draft) => noWork(await tx.query('select'), draft)),
+        () => outbox.commit(async (tx, draft) => noWork(await tx.query('select'), draft.call('a', '/b', 1))),
+      ]
+      for (const send of sent) {
+        const { code, message } = await failure(send())
         expect(code).toBe('POSTCOMMIT_SCHEMA_MISSING')
         expect(message).toContain('Run: postcommit migrate')
       }
