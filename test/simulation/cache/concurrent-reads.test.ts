@@ -66,11 +66,12 @@ const found = FAULTY_STORES.filter(({ promise }) =>
 
 test.each(found)(
   'readers are shown something old by a store that breaks: $promise',
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async ({ open }) => {
+    // The rarest of them shows in one of some 500 runs; among 2,000 it was missed one time in thirty.
     const result = await fc.check(
       interleavings(() => open(() => performance.now())),
-      { numRuns: 2000, endOnFailure: true },
+      { numRuns: 20_000, endOnFailure: true },
     )
     expect(result.failed).toBe(true)
   },
