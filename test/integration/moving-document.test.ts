@@ -144,6 +144,10 @@ test('the tables refuse at once what they can', async () => {
     ['nats', '$JS.API.STREAM.DELETE.X', 1],
     ['stock', '/x', -5],
     ['redis-outbox', 'sale', 1],
+    ['Stock', '/x', 1],
+    ['https://stock', '/x', 1],
+    ['s'.repeat(64), '/x', 1],
+    ['', '/x', 1],
   ]) {
     const insert = `insert into postcommit.delivery (gid, branch, destination, target, slot, payload) values ('g', $3, $1, $2, 0, '1')`
     await expect(db.pool.query(insert, [destination, target, branch])).rejects.toMatchObject({
