@@ -10,6 +10,10 @@ const words = new Set(everything.flatMap(({ text }) => text.match(/\w+/g) ?? [])
 
 /** Documents about the inside, which name what is there. The README shows code of services too. */
 const INSIDE = ['ARCHITECTURE.md', 'CONTRIBUTING.md']
+const DESIGN = documents.filter(({ path }) => path.startsWith('docs/design/'))
+
+const LINE_MAX = 120
+const PARAGRAPH_MAX = 6
 
 const FOLDER = /^\.?[a-z][\w.-]*(\/[\w.*-]+)+\/?$|^[\w-]+(\.[\w-]+)*\.(ts|mjs|cjs|sql|json)$/
 const NAME = /^[a-zA-Z]+[a-z][A-Z]\w*(\(\))?$/
@@ -26,12 +30,12 @@ function isThere(path: string): boolean {
   return existsSync(join(repositoryFolder, path)) || everything.some((file) => file.path.endsWith(`/${path}`))
 }
 
-describe.each(INSIDE)('%s', (document) => {
-  const names = cited(readFileSync(join(repositoryFolder, document), 'utf8'))
+test.each(INSIDE)('%s cites something', (document) => {
+  expect(cited(readFileSync(join(repositoryFolder, document), 'utf8')).length).toBeGreaterThan(10)
+})
 
-  test('cites something', () => {
-    expect(names.length).toBeGreaterThan(10)
-  })
+describe.each([...INSIDE, ...DESIGN.map(({ path }) => path)])('%s', (document) => {
+  const names = cited(readFileSync(join(repositoryFolder, document), 'utf8'))
 
   test('the files it cites are there', () => {
     expect(names.filter((name) => FOLDER.test(name) && !/^(postcommit|@)/.test(name) && !isThere(name))).toEqual([])
@@ -40,6 +44,22 @@ describe.each(INSIDE)('%s', (document) => {
   test('the names it cites are in the code', () => {
     const unknown = names.filter((name) => NAME.test(name) && !words.has(name.replace('()', '')))
     expect(unknown).toEqual([])
+  })
+})
+
+describe.each([...documents.filter(({ path }) => path === 'ARCHITECTURE.md'), ...DESIGN])('$path', ({ text }) => {
+  const prose = text
+    .replace(/^```[\s\S]*?^```/gm, '')
+    .split('\n')
+    .map((line) => (line.startsWith('|') ? '' : line))
+
+  test(`has no line of more than ${LINE_MAX} characters outside of tables and pictures`, () => {
+    expect(prose.filter((line) => line.length > LINE_MAX)).toEqual([])
+  })
+
+  test(`has no paragraph of more than ${PARAGRAPH_MAX} lines`, () => {
+    const paragraphs = prose.join('\n').split(/\n(?:\s*\n)+|\n(?=- )/)
+    expect(paragraphs.filter((each) => each.trim().split('\n').length > PARAGRAPH_MAX)).toEqual([])
   })
 })
 
