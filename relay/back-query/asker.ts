@@ -4,7 +4,7 @@ import { dialectOf } from '../coordinator/dtm-words.ts'
 import { callProblem } from '../coordinator/read-branch-call.ts'
 import { readStoredOptions, storedOptionsProblem } from '../coordinator/stored-options.ts'
 import { type Route, readStoredTarget } from '../coordinator/stored-target.ts'
-import type { BranchCall, CallDialect } from '../destinations/branch-call.ts'
+import type { CallDialect, DestinationCall } from '../destinations/branch-call.ts'
 import type { Destination } from '../destinations/destination.ts'
 import type { Gate } from '../destinations/gate.ts'
 import { readJsonRpcVerdict } from '../engine/json-rpc-answer.ts'
@@ -45,7 +45,7 @@ export function askDestination(destination: Destination): Ask {
     const question = questionAbout(row)
     const { headers = {}, lenient = false } = readStoredOptions(row.options)
     const dialect = dialectOf(row, route)
-    const call: BranchCall = {
+    const call: DestinationCall = {
       gid: row.gid,
       mode: row.mode,
       branch: '00',

@@ -1,5 +1,5 @@
 import { type MessageHeaders, NATS_DESTINATION, parseHeaders, storedMessageProblem } from 'postcommit/protocol'
-import type { BranchCall } from '../destinations/branch-call.ts'
+import type { DestinationCall } from '../destinations/branch-call.ts'
 import type { ClaimedTransaction } from '../store/transaction/transaction-row.ts'
 import { dtmGidProblem, dtmHeadersProblem } from './dtm-grammar.ts'
 import { dialectOf } from './dtm-words.ts'
@@ -11,13 +11,13 @@ import type { Route } from './stored-target.ts'
  * The call of a branch as its rows have it, or why it is not made: whoever may write a row must not gain the rights of
  * the relay, so rows are read by the grammar by which they are handed in.
  */
-export function readBranchCall({ row, operation, op, route, limitMs }: StartedCall): BranchCall | string {
+export function readBranchCall({ row, operation, op, route, limitMs }: StartedCall): DestinationCall | string {
   if (route.kind !== 'named' && route.kind !== 'url') return 'nothing is called there'
   const problem = storedOptionsProblem(row.options) ?? storedOptionsProblem(operation.options)
   if (problem !== undefined) return problem
   const ofAll = readStoredOptions(row.options)
   const own = readStoredOptions(operation.options)
-  const call: BranchCall = {
+  const call: DestinationCall = {
     gid: row.gid,
     mode: row.mode,
     branch: op.branch,
@@ -38,7 +38,7 @@ export function readBranchCall({ row, operation, op, route, limitMs }: StartedCa
 export function callProblem(
   { dialect }: Pick<ClaimedTransaction, 'dialect'>,
   route: Route,
-  call: Pick<BranchCall, 'gid' | 'branch' | 'number' | 'key' | 'content' | 'headers'>,
+  call: Pick<DestinationCall, 'gid' | 'branch' | 'number' | 'key' | 'content' | 'headers'>,
 ): string | undefined {
   // Another branch of a message is told apart by its number only, and the name goes into a header.
   if (!BRANCH.test(call.branch)) return 'the name of its branch is not valid'

@@ -8,7 +8,7 @@ export const BRANCH_NAME_HEADER = 'postcommit-branch-name'
 export type CallDialect = 'v1' | 'dtm' | 'dtm-json-rpc'
 
 /** A call of a branch of a global transaction, or a question about one: what counts is the answer. */
-export interface BranchCall {
+export interface DestinationCall {
   readonly gid: string
   readonly mode: string
   readonly branch: string
@@ -47,14 +47,14 @@ export type BranchAnswer =
 export const ANSWER_BYTES_MAX = 64 * 1024
 
 /** What is under the signature of a call as its id; of a message the same id as on every other way. */
-export function callId({ gid, mode, number, branch, op }: BranchCall): string {
+export function callId({ gid, mode, number, branch, op }: DestinationCall): string {
   return mode === TransactionMode.Msg ? messageId(gid, number) : branchCallId({ gid, branch, op })
 }
 
 /** Adds the headers that name a branch: a message by its number, which its id holds, and by its name beside it. */
 export function addBranchHeaders(
   headers: Record<string, string>,
-  { mode, number, branch, op }: Pick<BranchCall, 'mode' | 'number' | 'branch' | 'op'>,
+  { mode, number, branch, op }: Pick<DestinationCall, 'mode' | 'number' | 'branch' | 'op'>,
 ): void {
   const isMessage = mode === TransactionMode.Msg
   headers[ENVELOPE.branch] = isMessage ? String(number) : branch

@@ -1,7 +1,7 @@
 import { ENVELOPE, PostcommitError, SIGNATURE_HEADERS, type SigningKey, signCall } from 'postcommit/protocol'
 import type { Dispatcher } from 'undici'
 import { readHttpFailure, readRetryAfter } from '../engine/http-outcome.ts'
-import { addBranchHeaders, type BranchAnswer, type BranchCall, callId } from './branch-call.ts'
+import { addBranchHeaders, type BranchAnswer, callId, type DestinationCall } from './branch-call.ts'
 import type { CallsUnderWay } from './calls-under-way.ts'
 import { type CallEnd, HttpCall } from './http-call.ts'
 import { jsonRpcRequest } from './json-rpc-request.ts'
@@ -23,7 +23,11 @@ export interface HttpRoute {
  * Calls a branch: one request, no redirects, the answer within the time limit to its last byte. In DTM's dialect the
  * branch is named in the query, and a call without content is a GET; in ours it is named in headers, under a signature.
  */
-export async function callOverHttp(route: HttpRoute, call: BranchCall, stopping: AbortSignal): Promise<BranchAnswer> {
+export async function callOverHttp(
+  route: HttpRoute,
+  call: DestinationCall,
+  stopping: AbortSignal,
+): Promise<BranchAnswer> {
   const timeoutMs = call.timeoutMs ?? route.timeoutMs
   try {
     return answerOf(await exchange(route, requestOf(route, call), timeoutMs, stopping), timeoutMs)
@@ -84,7 +88,7 @@ interface Request {
   readonly body: string | Uint8Array | null
 }
 
-function requestOf({ path, keys }: HttpRoute, call: BranchCall): Request {
+function requestOf({ path, keys }: HttpRoute, call: DestinationCall): Request {
   const { content } = call
   switch (call.dialect) {
     case 'v1':
@@ -118,7 +122,7 @@ function requestOf({ path, keys }: HttpRoute, call: BranchCall): Request {
 }
 
 /** Ours win over those of the call. */
-function withOwnHeaders(call: BranchCall, keys: readonly SigningKey[]): Record<string, string> {
+function withOwnHeaders(call: DestinationCall, keys: readonly SigningKey[]): Record<string, string> {
   const id = callId(call)
   const timestamp = Math.floor(Date.now() / 1000)
   const { content = '', key } = call

@@ -1,6 +1,6 @@
 import type { MessageHeaders } from 'postcommit/protocol'
 import type { BackOff, Outcome } from '../engine/outcome.ts'
-import type { BranchAnswer, BranchCall } from './branch-call.ts'
+import type { BranchAnswer, DestinationCall } from './branch-call.ts'
 
 /** One message on its way to one destination. */
 export interface Delivery {
@@ -36,6 +36,6 @@ export interface Destination {
   /** Delivers once, within its own time limit; `signal` aborts it when the relay stops for good. */
   deliver(delivery: Delivery, signal: AbortSignal): Promise<Outcome>
   /** Calls a branch of a global transaction once, in the same way; never rejects. */
-  call(call: BranchCall, signal: AbortSignal): Promise<BranchAnswer>
+  call(call: DestinationCall, signal: AbortSignal): Promise<BranchAnswer>
   close(): Promise<void>
 }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { DeliveryPostponed, DeliveryRefused } from 'postcommit/protocol'
 import { describe, expect, test } from 'vitest'
 import type { Delivery } from './destination.ts'
-import { createHandlerDestination, type Handler, type HandlerOptions, Refuse } from './handler.ts'
+import { createHandlerDestination, type Handler, type HandlerOptions } from './handler.ts'
 
 const delivery: Delivery = {
   source: 'main',
@@ -35,10 +36,18 @@ describe('createHandlerDestination', () => {
     expect(await call(() => Promise.reject('no mail server'))).toEqual(thrown)
   })
 
-  test('throwing Refuse means never', async () => {
-    expect(await call(() => Promise.reject(new Refuse('unknown address')))).toEqual({
+  test('throwing DeliveryRefused means never', async () => {
+    expect(await call(() => Promise.reject(new DeliveryRefused('unknown address')))).toEqual({
       kind: 'refused',
       error: 'unknown address',
+    })
+  })
+
+  test('throwing DeliveryPostponed means after that pause, and burns no attempt', async () => {
+    expect(await call(() => Promise.reject(new DeliveryPostponed(60_000, 'counting')))).toEqual({
+      kind: 'unavailable',
+      error: 'counting',
+      retryAfterMs: 60_000,
     })
   })
 

@@ -1,19 +1,12 @@
-import { ENVELOPE } from 'postcommit/protocol'
+import { DeliveryPostponed, DeliveryRefused, ENVELOPE } from 'postcommit/protocol'
 import type { BackOff } from '../engine/outcome.ts'
-import { addBranchHeaders, type BranchAnswer } from './branch-call.ts'
+import { addBranchHeaders } from './branch-call.ts'
 import type { Delivery, Destination } from './destination.ts'
 
 /**
- * Thrown by a {@link Handler} to say that it will never take this message: it is dead at once. From a branch of a saga
- * it is a Failure: the saga is undone.
- */
-export class Refuse extends Error {
-  override readonly name = 'Refuse'
-}
-
-/**
  * A function of this process that is called like a destination. Returning confirms; throwing means "again later";
- * throwing {@link Refuse} means never. It may be called more than once for a message, so it needs the inbox or must
+ * throwing {@link DeliveryRefused} means never, and turns a saga back; throwing {@link DeliveryPostponed} means "again
+ * after that pause" and burns no attempt. It may be called more than once for a message, so it needs the inbox or must
  * be harmless to repeat. `signal` is aborted when nobody waits for the result any more.
  */
 export type Handler = (delivery: Delivery, signal: AbortSignal) => Promise<unknown>
@@ -62,7 +55,11 @@ export function createHandlerDestination(name: string, handle: Handler, options:
         return { kind: 'confirmed' }
       } catch (error) {
         const text = textOf(error)
-        return error instanceof Refuse ? { kind: 'refused', error: text } : { kind: 'failed', error: text }
+        if (error instanceof DeliveryRefused) return { kind: 'refused', error: text }
+        if (error instanceof DeliveryPostponed) {
+          return { kind: 'unavailable', error: text, retryAfterMs: error.retryAfterMs }
+        }
+        return { kind: 'failed', error: text }
       }
     },
     async call({ gid, branch, number, op, target, key, content, headers, attempt, ...call }, stopping) {
@@ -84,17 +81,19 @@ export function createHandlerDestination(name: string, handle: Handler, options:
         return answered(200)
       } catch (error) {
         // As over HTTP: a Failure is a decision, and anything else is not.
-        return error instanceof Refuse
-          ? answered(409, textOf(error))
-          : { kind: 'unanswered', result: 'failed', error: textOf(error) }
+        if (error instanceof DeliveryRefused) return answered(409, textOf(error))
+        if (error instanceof DeliveryPostponed) {
+          return { ...answered(503, textOf(error)), retryAfterMs: error.retryAfterMs }
+        }
+        return { kind: 'unanswered', result: 'failed', error: textOf(error) }
       }
     },
     close: async () => undefined,
   }
 }
 
-function answered(status: number, text = ''): BranchAnswer {
-  return { kind: 'answered', status, body: Buffer.from(text) }
+function answered(status: number, text = '') {
+  return { kind: 'answered' as const, status, body: Buffer.from(text) }
 }
 
 function textOf(error: unknown): string {

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import type { BranchCall } from './branch-call.ts'
+import type { DestinationCall } from './branch-call.ts'
 import { jsonRpcRequest } from './json-rpc-request.ts'
 
-const call = (content: string | undefined): BranchCall => ({
+const call = (content: string | undefined): DestinationCall => ({
   gid: 'g',
   mode: 'msg',
   branch: '01',

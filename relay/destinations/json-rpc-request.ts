@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { BranchCall } from './branch-call.ts'
+import type { DestinationCall } from './branch-call.ts'
 
 /** What names a branch in the parameters of its method, whatever the payload says under these names. */
 const OWN = ['gid', 'trans_type', 'branch_id', 'op'] as const
@@ -11,7 +11,7 @@ const OWN = ['gid', 'trans_type', 'branch_id', 'op'] as const
  * @param path - with its query
  * @throws RangeError if the payload is no object.
  */
-export function jsonRpcRequest({ gid, mode, branch, op, content = '{}' }: BranchCall, path: string): string {
+export function jsonRpcRequest({ gid, mode, branch, op, content = '{}' }: DestinationCall, path: string): string {
   const own = { gid, trans_type: mode, branch_id: branch, op } satisfies Record<(typeof OWN)[number], string>
   const method = new URLSearchParams(path.replace(/^[^?]*/, '')).get('method') ?? ''
   const params = join(typeof content === 'string' ? content : Buffer.from(content).toString('utf8'), own)

@@ -1,5 +1,6 @@
+import { DeliveryRefused } from 'postcommit/protocol'
 import type { Delivery, Destination } from '../destinations/destination.ts'
-import { createHandlerDestination, Refuse } from '../destinations/handler.ts'
+import { createHandlerDestination } from '../destinations/handler.ts'
 import { readBatch } from '../engine/redis-batch.ts'
 import { closeSession, openSession, REDIS_OUTBOX_OPTIONS, type SessionConfig } from '../sessions.ts'
 import { type ParkedContent, REDIS_OUTBOX_DESTINATION } from '../store/redis-outbox/park-entries.ts'
@@ -39,7 +40,7 @@ async function applyParked({ content }: Delivery, outbox: RedisOutboxSource, dat
     if (sale?.stoppedReason != null) throw new Error(`the sale stands still: ${sale.stoppedReason}`)
     const raw = { id: parked.id, epoch: sale?.epoch ?? parked.epoch, text: parked.entry, value: parked.value }
     const { entries, broken } = readBatch([raw], write !== undefined)
-    if (broken[0] !== undefined) throw new Refuse(broken[0].reason)
+    if (broken[0] !== undefined) throw new DeliveryRefused(broken[0].reason)
     await new BatchWriter(session, { name, write, actor: '' }).apply(entries)
   } finally {
     await closeSession(session)

@@ -51,7 +51,7 @@ const NAMES = {
     'watchTable',
   ],
   'postcommit/redis-outbox': ['entryStream', 'redisOutbox'],
-  '@postcommit/relay': ['Refuse', 'createMetrics', 'createRelay'],
+  '@postcommit/relay': ['createMetrics', 'createRelay'],
   '@postcommit/relay/dev': [
     'findMariadb',
     'findNatsServer',

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { DeliveryRefused } from 'postcommit'
 import type { Gid } from 'postcommit/protocol'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createHandlerDestination, Refuse } from '../../relay/destinations/handler.ts'
+import { createHandlerDestination } from '../../relay/destinations/handler.ts'
 import { createUrlDestination } from '../../relay/destinations/url.ts'
 import { pauseTransaction, resumeTransaction } from '../../relay/store/transaction/pause-transaction.ts'
 import { subscribe } from '../../relay/store/transaction/subscribe.ts'
@@ -130,7 +131,7 @@ test('functions of the process are branches too, and refuse by throwing', async 
   const called: string[] = []
   const handlers = createHandlerDestination('stock', async ({ target, headers }) => {
     called.push(`${target} ${headers['postcommit-op']}`)
-    if (target === '/pay') throw new Refuse('no money')
+    if (target === '/pay') throw new DeliveryRefused('no money')
   })
   const other = await testCoordinator(db.url, [handlers])
   try {
