@@ -9,7 +9,7 @@ export interface Calls {
 
 /**
  * The planner of the way forward: calls whatever is due and waits for nothing that has not succeeded. Sequential,
- * concurrent and arbitrary dependencies differ in `after` alone (see `arrange`).
+ * concurrent and arbitrary dependencies differ in `after` alone (see `opsOf`).
  */
 export function forward(actions: readonly Op[], nowMs: number): Calls {
   const done = new Set(actions.filter(({ status }) => status === 'succeed').map(({ branch }) => branch))

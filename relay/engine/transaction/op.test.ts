@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { callableAtMs, isUnderWay, mayHaveRun, type Op, recoveryOf } from './op.ts'
+import { callableAtMs, isUnderWay, mayHaveRun, type Op } from './op.ts'
 import { mayTurnBack } from './turning-back.ts'
 
 function action(more: Partial<Op> = {}): Op {
@@ -21,16 +21,6 @@ test('what was started may have run, whatever is known of it', () => {
 })
 
 describe('points of no return', () => {
-  const call = { destination: 'shop', path: '/' }
-
-  test('a step is what its definition says about undoing it', () => {
-    const ops = { action: call }
-    expect(recoveryOf({ branch: 'a', ops: { ...ops, compensate: call } })).toBe('undo')
-    expect(recoveryOf({ branch: 'a', ops, leavesNothing: true })).toBe('undo')
-    expect(recoveryOf({ branch: 'a', ops })).toBe('pivot')
-    expect(recoveryOf({ branch: 'a', ops, retryOnly: true })).toBe('forward')
-  })
-
   test('there is no way back past a pivot, nor while it is not known whether it succeeded', () => {
     const pivot = (more: Partial<Op>) => mayTurnBack([action({ recovery: 'pivot', ...more })])
     expect(pivot({})).toBe(true)

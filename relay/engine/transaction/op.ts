@@ -1,4 +1,4 @@
-import type { BranchDefinition, BranchOp } from 'postcommit/protocol'
+import type { BranchOp } from 'postcommit/protocol'
 import type { Transaction } from './transaction.ts'
 
 /** What is known of an op: nothing final yet, done, or refused for good by the branch. */
@@ -71,10 +71,4 @@ export function mayFail({ mode }: Pick<Transaction, 'mode'>, { op, recovery }: P
     case 'rollback':
       return false
   }
-}
-
-/** What a step is, by its definition: whatever can neither be undone nor repeated for ever is a point of no return. */
-export function recoveryOf({ ops, retryOnly, leavesNothing }: BranchDefinition): Recovery {
-  if (retryOnly === true) return 'forward'
-  return ops.compensate === undefined && leavesNothing !== true ? 'pivot' : 'undo'
 }
