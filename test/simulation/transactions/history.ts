@@ -1,72 +1,109 @@
 import type { BranchOp } from 'postcommit/protocol'
+import { Turnstile } from '../world/simulated-pool.ts'
+import { CLAIM_MS, SimulatedRelay } from '../world/simulated-relay.ts'
+import { VirtualTime } from '../world/virtual-time.ts'
 import { Branches, type Mood } from './branches.ts'
-import type { Engine } from './engine.ts'
 import { BranchCaller, type Initiator, Sender, Submitter } from './initiator.ts'
 import { type Violation, whatIsWrongInTheEnd, whatIsWrongNow } from './invariants.ts'
 import { LocalTransaction } from './local-transaction.ts'
-import { Network, type Request } from './network.ts'
+import { Network, type Request, type Said } from './network.ts'
 import type { Scenario } from './scenario.ts'
-import { SimulatedRelay } from './simulated-relay.ts'
+import { serviceOver } from './service.ts'
 import { Store } from './store.ts'
+import type { StoredOutcome } from './stored-rows.ts'
 
-const CALM_ROUNDS_MAX = 400
+const CALM_ROUNDS_MAX = 600
+const CALM_STEP_MS = 3000
 const MOODS: readonly Mood[] = ['good', 'good', 'good', 'good', 'failure', 'error', 'ongoing', 'good']
 
-/** One history: a storm in which anything can happen between any two steps, then calm, in which it has to end. */
+/**
+ * One history: a storm in which anything can happen between any two steps, then calm, in which it has to end. What runs
+ * the transaction are the loops that ship, of two relays; what is made up is their surroundings.
+ */
 export class History {
   readonly store: Store
   readonly branches: Branches
   readonly #scenario: Scenario
+  readonly #time: VirtualTime
   readonly #network = new Network()
   readonly #local = new LocalTransaction()
-  readonly #relays: readonly [SimulatedRelay, SimulatedRelay]
   readonly #initiator: Initiator
   readonly #startedAt = new Map<string, number>()
   readonly #endedAt = new Map<string, number>()
+  #relays: readonly SimulatedRelay[] = []
   #isInitiatorAlive = true
   #clock = 0
+  /** How long the storm holds its breath after this event. */
+  #pauseMs = 0
   #violation: Violation | undefined
 
-  constructor(scenario: Scenario, engine: Engine, store = new Store(engine)) {
+  constructor(scenario: Scenario) {
     this.#scenario = scenario
-    this.store = store
+    this.#time = new VirtualTime(scenario.seed)
+    this.store = new Store(this.#time)
+    this.store.onProgress = (ops) => this.#watchProgress(ops)
     this.branches = new Branches(scenario.steps, (branch, op) => this.#watchEffect(branch, op))
-    const onStart = (branch: string) => this.#note(this.#startedAt, branch)
-    this.#relays = [
-      new SimulatedRelay(0, engine, this.store, this.#network, onStart),
-      new SimulatedRelay(1, engine, this.store, this.#network, onStart),
-    ]
-    this.#initiator = this.#begin(onStart)
+    this.#initiator = this.#begin()
   }
 
   /** Runs it to its end; the first promise that was broken, if any was. */
-  run(): Violation | undefined {
-    for (const choice of this.#scenario.storm) {
-      this.#clock += 1
-      this.#blow(choice)
-      this.#violation ??= whatIsWrongNow(this.#scenario, this.store, this.branches)
-      if (this.#violation !== undefined) return this.#violation
+  async run(): Promise<Violation | undefined> {
+    const restore = this.#time.install()
+    try {
+      const surroundings = {
+        database: this.store,
+        turnstile: new Turnstile(),
+        time: this.#time,
+        destinations: (line: SimulatedRelay['line']) => [serviceOver(this.#network, line)],
+        delivers: false,
+      }
+      this.#relays = [new SimulatedRelay('1', surroundings), new SimulatedRelay('2', surroundings)]
+      await this.#storm()
+      if (this.#violation === undefined) await this.#calmDown()
+    } finally {
+      restore()
     }
-    this.#calmDown()
     return (
       this.#violation ??
       whatIsWrongInTheEnd(this.#scenario, this.store, this.branches, this.#local, this.#initiator.told)
     )
   }
 
-  #begin(onStart: (branch: string) => void): Initiator {
+  async #storm(): Promise<void> {
+    for (const choice of this.#scenario.storm) {
+      this.#clock += 1
+      this.#blow(choice)
+      await this.#time.advance(4 + (choice >> 11) + this.#pauseMs)
+      this.#pauseMs = 0
+      this.#violation ??= whatIsWrongNow(this.#scenario, this.store, this.branches)
+      if (this.#violation !== undefined) return
+    }
+  }
+
+  #begin(): Initiator {
     const scenario = this.#scenario
     if (scenario.kind === 'msg') return new Sender(scenario, this.store, this.#local)
     if (scenario.kind === 'saga') return new Submitter(scenario, this.store)
-    return new BranchCaller(scenario, this.store, this.#network, onStart, (branch) => this.#note(this.#endedAt, branch))
+    return new BranchCaller(
+      scenario,
+      this.store,
+      this.#network,
+      (branch) => this.#note(this.#startedAt, branch),
+      (branch) => this.#note(this.#endedAt, branch),
+      (said) => {
+        if (this.#isInitiatorAlive) this.#initiator.hear(said)
+      },
+    )
   }
 
   /** One event of the storm: the low bits say what, the rest to whom and how it ends. */
   #blow(choice: number): void {
     const rest = choice >> 5
+    const relay = this.#relays[rest & 1]
     switch (choice & 31) {
       case 0:
-        this.#relays[rest & 1 ? 1 : 0].crash()
+        if ((rest & 2) === 0) relay?.crash()
+        else relay?.restart()
         break
       case 1:
         this.#crashInitiator(rest)
@@ -78,12 +115,13 @@ export class History {
         this.#network.takeReply(rest)
         break
       case 4:
-        // A Failure that is not compensated is for services that are called over connections, not over anything that doubles.
-        if (this.#scenario.kind !== 'workflow' || !this.#scenario.strictOrder) this.#network.doubleRequest(rest)
+        this.#network.doubleRequest(rest)
         break
       case 5:
+        this.#pauseMs = 50 * (1 + (rest & 31))
+        break
       case 6:
-        this.store.nowMs += 1 + (rest & 31)
+        this.#disturb(relay, rest)
         break
       case 7:
         this.#operate(rest)
@@ -94,10 +132,20 @@ export class History {
   }
 
   #goOn(kind: number, rest: number): void {
-    if (kind < 16) this.#relays[rest & 1 ? 1 : 0].step((rest & 2) === 2)
-    else if (kind < 20) this.#stepInitiator(rest)
-    else if (kind < 26) this.#deliver(this.#network.takeRequest(rest >> 3), MOODS[rest & 7] ?? 'good')
+    if (kind < 12) this.#relays[rest & 1]?.wake()
+    else if (kind < 18) this.#stepInitiator(rest)
+    else if (kind < 25) this.#deliver(this.#network.takeRequest(rest >> 3), MOODS[rest & 7] ?? 'good')
     else this.#hear(rest)
+  }
+
+  /** The line to the database: away for a while, longer than a claim holds, or of no known outcome; or a burial. */
+  #disturb(relay: SimulatedRelay | undefined, rest: number): void {
+    if (relay === undefined) return
+    const { line } = relay
+    const isLong = (rest & 12) === 12
+    if ((rest & 2) === 0) line.failures = 1 + ((rest >> 2) & 1)
+    else if ((rest & 16) === 16) this.store.bury()
+    else line.stalledUntilMs = this.#time.nowMs + (isLong ? CLAIM_MS + 500 : 40 * (rest >> 4))
   }
 
   #crashInitiator(rest: number): void {
@@ -105,16 +153,6 @@ export class History {
     this.#isInitiatorAlive = false
     // A session that is gone has rolled back.
     this.#local.end(false)
-  }
-
-  #resume(): void {
-    if (this.#isInitiatorAlive) return
-    this.#isInitiatorAlive = true
-    this.#initiator.resume()
-    // What was known and not written is not known any more: nothing that is begun from now on follows from it.
-    for (const { branch, op, endSeq } of this.store.rows?.ops ?? []) {
-      if (op === 'action' && endSeq === undefined) this.#endedAt.delete(branch)
-    }
   }
 
   #stepInitiator(choice: number): void {
@@ -126,72 +164,70 @@ export class History {
     const act = acts[rest & 3] ?? 'resume'
     // A person that aborts a prepared message overrules its sender; that the two then differ is what was asked for.
     if (act === 'abort' && this.#scenario.kind === 'msg') return
-    this.store.request({ kind: 'operator', act, reason: 'somebody' })
+    this.store.request({ kind: 'operator', act, reason: 'an operator' })
   }
 
   #deliver(request: Request | undefined, mood: Mood): void {
     if (request === undefined) return
-    if (request.kind === 'resume') {
-      this.#resume()
-      return
+    const { what, answer } = request
+    this.#network.replies.push({ said: this.#saidTo(what, mood), answer })
+  }
+
+  #saidTo(what: Request['what'], mood: Mood): Said {
+    if (what.kind === 'call') {
+      const { branch, op, payload } = what
+      return { kind: 'result', branch, outcome: this.branches.handle(branch, op, payload, mood) }
     }
-    if (request.kind === 'call') {
-      const { from, branch, op, payload } = request
-      this.#network.replies.push({
-        kind: 'result',
-        to: from,
-        branch,
-        op,
-        outcome: this.branches.handle(branch, op, payload, mood),
-      })
-    } else {
-      const isUnclear = mood === 'error' || mood === 'failure'
-      const outcome = isUnclear ? (mood === 'error' ? 'unreachable' : 'unknown') : this.#local.ask()
-      this.#network.replies.push({ kind: 'verdict', to: request.from, outcome })
-    }
+    const isUnclear = mood === 'error' || mood === 'failure'
+    const outcome = isUnclear ? (mood === 'error' ? 'unreachable' : 'unknown') : this.#local.ask()
+    return { kind: 'verdict', outcome }
   }
 
   #hear(choice: number): void {
     const reply = this.#network.takeReply(choice)
-    if (reply === undefined) return
-    if (reply.to.relay === 'initiator') {
-      if (this.#isInitiatorAlive) this.#initiator.hear(reply)
-      return
-    }
-    this.#relays[reply.to.relay === 1 ? 1 : 0].hear(reply, (choice & 15) / 16)
-    const ended = this.store.rows?.ops.filter(({ endSeq }) => endSeq !== undefined) ?? []
-    if (this.#scenario.kind === 'saga') for (const { branch } of ended) this.#note(this.#endedAt, branch)
+    reply?.answer(reply.said)
   }
 
-  #calmDown(): void {
+  async #calmDown(): Promise<void> {
     const leftOver = this.#scenario.lateArrivals ? this.#network.requests.splice(0) : []
     this.store.request({ kind: 'operator', act: 'resume', reason: 'the storm is over' })
     for (let round = 0; round < CALM_ROUNDS_MAX && (round < 12 || this.store.isOpen); round += 1) {
       this.#clock += 1
       this.#stepInitiator(round & 7 ? round << 6 : 0)
-      for (const relay of this.#relays) relay.step(false)
       const request = this.#network.takeRequest(0)
       this.#deliver(request, this.#calmMood(request))
-      this.#clock += 1
       while (this.#network.replies.length > 0) this.#hear(0)
+      await this.#time.advance(this.#network.requests.length > 0 ? 1 : Math.min(CALM_STEP_MS, this.#time.nextInMs + 5))
       this.#violation ??= whatIsWrongNow(this.#scenario, this.store, this.branches)
       if (this.#violation !== undefined) return
-      this.store.nowMs += this.#network.requests.length > 0 ? 0 : 2
     }
     for (const request of leftOver) this.#deliver(request, 'good')
     while (this.#network.replies.length > 0) this.#hear(0)
+    await this.#time.advance(1)
   }
 
   #calmMood(request: Request | undefined): Mood {
     const { failing, steps } = this.#scenario
     const step = failing === undefined ? undefined : steps[failing]
-    const isForward = request?.kind === 'call' && (request.op === 'action' || request.op === 'try')
-    const fails = isForward && request.branch === step?.branch && step.recovery !== 'forward'
+    const call = request?.what.kind === 'call' ? request.what : undefined
+    const isForward = call?.op === 'action' || call?.op === 'try'
+    const fails = isForward && call?.branch === step?.branch && step.recovery !== 'forward'
     return fails && this.#scenario.kind !== 'msg' ? 'failure' : 'good'
   }
 
   #note(times: Map<string, number>, branch: string): void {
     if (!times.has(branch)) times.set(branch, this.#clock)
+  }
+
+  /** What one write says of the order of branches: by the numbers that they drew, as their undoing goes by them. */
+  #watchProgress(ops: readonly StoredOutcome[]): void {
+    const actions = ops.filter(({ op }) => op === 'action')
+    const starts = actions.map(({ branch, startSeq }) => ({ seq: startSeq, times: this.#startedAt, branch }))
+    const ends = actions.map(({ branch, endSeq }) => ({ seq: endSeq, times: this.#endedAt, branch }))
+    for (const { seq, times, branch } of [...starts, ...ends].sort((a, b) => (a.seq ?? 0) - (b.seq ?? 0))) {
+      this.#clock += 1
+      if (seq !== undefined) this.#note(times, branch)
+    }
   }
 
   #watchEffect(branch: string, op: BranchOp): void {
@@ -220,10 +256,8 @@ export class History {
   }
 
   #isUndone(branch: string, op: BranchOp): boolean {
-    // What need not be undone is not waited for: a pivot that failed, or a step of a workflow, has left nothing behind.
+    // What need not be undone is not waited for: a pivot that failed has left nothing behind.
     const step = this.#scenario.steps.find((one) => one.branch === branch)
-    const action = this.store.rows?.ops.find((one) => one.branch === branch && one.op === 'action')
-    const isLeft = this.#scenario.kind === 'workflow' && action?.status === 'failed'
-    return isLeft || step?.recovery !== 'undo' || this.branches.rows.has(`${branch} ${op}`)
+    return step?.recovery !== 'undo' || this.branches.rows.has(`${branch} ${op}`)
   }
 }

@@ -1,7 +1,7 @@
 import type { TransactionMode } from 'postcommit/protocol'
 import type { Decision } from '../../../relay/engine/transaction/event.ts'
 import type { LocalTransaction } from './local-transaction.ts'
-import type { Network, Reply } from './network.ts'
+import type { Network, Said } from './network.ts'
 import { freshOps, freshRows } from './rows.ts'
 import type { Scenario, SimulatedStep } from './scenario.ts'
 import type { Store } from './store.ts'
@@ -15,9 +15,7 @@ export interface Told {
 /** Who begins a transaction, one step at a time; whatever it has not done when it is killed is never done. */
 export interface Initiator {
   step(choice: number): void
-  hear(reply: Reply): void
-  /** Goes on after having been killed, from what was written. */
-  resume(): void
+  hear(said: Said): void
   readonly told: readonly Told[]
 }
 
@@ -64,8 +62,6 @@ export class Sender implements Initiator {
   }
 
   hear(): void {}
-
-  resume(): void {}
 }
 
 /** Submits a saga that the relay runs; somebody else submits another under the same gid. */
@@ -85,11 +81,9 @@ export class Submitter implements Initiator {
   }
 
   hear(): void {}
-
-  resume(): void {}
 }
 
-/** Calls the branches itself: live sagas, TCC, XA, workflows. Registers each branch before it is called, with the ends it knows. */
+/** Calls the branches itself: live sagas, TCC, XA. Registers each branch before it is called, with the ends it knows. */
 export class BranchCaller implements Initiator {
   readonly told: Told[] = []
   readonly #scenario: Scenario
@@ -98,6 +92,7 @@ export class BranchCaller implements Initiator {
   readonly #mode: TransactionMode
   readonly #onStart: (branch: string) => void
   readonly #onEnd: (branch: string) => void
+  readonly #answer: (said: Said) => void
   readonly #registered = new Set<string>()
   readonly #called = new Set<string>()
   readonly #ended = new Map<string, 'done' | 'failure'>()
@@ -110,6 +105,7 @@ export class BranchCaller implements Initiator {
     network: Network,
     onStart: (branch: string) => void,
     onEnd: (branch: string) => void,
+    answer: (said: Said) => void,
   ) {
     this.#scenario = scenario
     this.#store = store
@@ -117,6 +113,7 @@ export class BranchCaller implements Initiator {
     this.#mode = scenario.kind === 'live-saga' ? 'saga' : scenario.kind
     this.#onStart = onStart
     this.#onEnd = onEnd
+    this.#answer = answer
   }
 
   step(choice: number): void {
@@ -130,24 +127,12 @@ export class BranchCaller implements Initiator {
     else this.#goOn(choice)
   }
 
-  hear(reply: Reply): void {
-    if (reply.kind !== 'result' || this.#ended.has(reply.branch)) return
-    if (reply.outcome.kind === 'done' || reply.outcome.kind === 'failure') {
-      this.#ended.set(reply.branch, reply.outcome.kind)
-      this.#onEnd(reply.branch)
+  hear(said: Said): void {
+    if (said.kind !== 'result' || this.#ended.has(said.branch)) return
+    if (said.outcome.kind === 'done' || said.outcome.kind === 'failure') {
+      this.#ended.set(said.branch, said.outcome.kind)
+      this.#onEnd(said.branch)
     }
-  }
-
-  resume(): void {
-    const actions = this.#store.rows?.ops.filter(({ op }) => op === 'action') ?? []
-    this.#registered.clear()
-    this.#called.clear()
-    this.#ended.clear()
-    for (const { branch, status } of actions) {
-      this.#registered.add(branch)
-      if (status !== 'prepared') this.#ended.set(branch, status === 'succeed' ? 'done' : 'failure')
-    }
-    this.#isOver = false
   }
 
   #prepare(): void {
@@ -196,11 +181,10 @@ export class BranchCaller implements Initiator {
 
   #call(branch: string): void {
     this.#called.add(branch)
-    const from = { relay: 'initiator', token: 0 } as const
     const op = this.#mode === 'tcc' ? 'try' : 'action'
-    if (this.#mode === 'workflow' && !this.#store.beginCall(branch)) return
     if (this.#network.requests.length < 12) {
-      this.#network.requests.push({ kind: 'call', from, branch, op, payload: MINE })
+      const what = { kind: 'call', branch, op, payload: MINE } as const
+      this.#network.requests.push({ what, answer: this.#answer })
     }
   }
 }

@@ -2,32 +2,25 @@ import type { BranchOp } from 'postcommit/protocol'
 import type { CallOutcome } from '../../../relay/engine/transaction/record-outcome.ts'
 import type { CheckOutcome } from '../../../relay/engine/transaction/record-verdict.ts'
 
-/** Who asked: a relay by its number, under the claim it held then, or the initiator. */
-export interface Caller {
-  readonly relay: number | 'initiator'
-  readonly token: number
+/** What a service says. */
+export type Said =
+  | { readonly kind: 'result'; readonly branch: string; readonly outcome: CallOutcome }
+  | { readonly kind: 'verdict'; readonly outcome: CheckOutcome }
+
+/** A request on its way. */
+export interface Request {
+  readonly what:
+    | { readonly kind: 'call'; readonly branch: string; readonly op: BranchOp; readonly payload: string }
+    | { readonly kind: 'ask' }
+  /** Where the answer goes, if it gets there. */
+  readonly answer: (said: Said) => void
 }
 
-export type Request =
-  | {
-      readonly kind: 'call'
-      readonly from: Caller
-      readonly branch: string
-      readonly op: BranchOp
-      readonly payload: string
-    }
-  | { readonly kind: 'ask'; readonly from: Caller }
-  | { readonly kind: 'resume'; readonly from: Caller }
-
-export type Reply =
-  | {
-      readonly kind: 'result'
-      readonly to: Caller
-      readonly branch: string
-      readonly op: BranchOp
-      readonly outcome: CallOutcome
-    }
-  | { readonly kind: 'verdict'; readonly to: Caller; readonly outcome: CheckOutcome }
+/** An answer on its way. */
+export interface Reply {
+  readonly said: Said
+  readonly answer: (said: Said) => void
+}
 
 /** Everything that is under way. It keeps no order, loses what it is told to lose, and doubles what it is told to. */
 export class Network {

@@ -2,9 +2,9 @@ import type { BranchOp } from 'postcommit/protocol'
 import type { Op } from '../../../relay/engine/transaction/op.ts'
 import type { Transaction } from '../../../relay/engine/transaction/transaction.ts'
 import type { Scenario, SimulatedStep } from './scenario.ts'
-import type { Rows } from './store.ts'
+import type { Rows } from './stored-rows.ts'
 
-const backOff = { baseMs: 4, capMs: 40 }
+const backOff = { baseMs: 200, capMs: 2000 }
 
 /** The rows that a request creates. What the initiator calls itself is registered later, branch by branch. */
 export function freshRows(scenario: Scenario, digest: string, status: 'prepared' | 'submitted', nowMs: number): Rows {
@@ -14,8 +14,10 @@ export function freshRows(scenario: Scenario, digest: string, status: 'prepared'
 }
 
 function freshTransaction(scenario: Scenario, digest: string, status: 'prepared' | 'submitted', nowMs: number) {
-  const common = { gid: 'g', digest, status, dueAtMs: nowMs + 10, backOff, ongoingMs: 5 }
-  const deadlineMs = nowMs + (scenario.deadlineMs ?? 60)
+  const common = { gid: 'history-1', digest, status, dueAtMs: nowMs + 1000, backOff, ongoingMs: 300 }
+  const deadlineMs = nowMs + (scenario.deadlineMs ?? 6000)
+  // Nobody is asked about what its client runs: it is looked at when its time has come.
+  const untilDeadline = { ...common, dueAtMs: deadlineMs }
   const { strictOrder } = scenario
   switch (scenario.kind) {
     case 'msg':
@@ -30,21 +32,17 @@ function freshTransaction(scenario: Scenario, digest: string, status: 'prepared'
         ...(scenario.retryLimit !== undefined && { retryLimit: scenario.retryLimit }),
       } satisfies Transaction
     case 'live-saga':
-      return { ...common, mode: 'saga', runBy: 'client', oneByOne: strictOrder, deadlineMs } satisfies Transaction
-    case 'tcc':
-      return { ...common, mode: 'tcc', parallel: !strictOrder, deadlineMs } satisfies Transaction
-    case 'xa':
-      return { ...common, mode: 'xa', deadlineMs } satisfies Transaction
-    case 'workflow': {
-      const onDeadline = scenario.deadlineMs === undefined ? 'keep' : 'abort'
       return {
-        ...common,
-        mode: 'workflow',
+        ...untilDeadline,
+        mode: 'saga',
+        runBy: 'client',
+        oneByOne: strictOrder,
         deadlineMs,
-        onDeadline,
-        compensateFailed: !strictOrder,
       } satisfies Transaction
-    }
+    case 'tcc':
+      return { ...untilDeadline, mode: 'tcc', deadlineMs } satisfies Transaction
+    case 'xa':
+      return { ...untilDeadline, mode: 'xa', deadlineMs } satisfies Transaction
   }
 }
 
@@ -54,7 +52,6 @@ const OPS: { readonly [K in Scenario['kind']]: readonly BranchOp[] } = {
   'live-saga': ['action', 'compensate'],
   tcc: ['confirm', 'cancel'],
   xa: ['commit', 'rollback'],
-  workflow: ['action', 'compensate'],
 }
 
 /** The ops of a branch as they are first written. A pivot and what follows it cannot be compensated. */

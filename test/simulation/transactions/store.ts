@@ -1,45 +1,53 @@
 import type { BranchOp, TransactionStatus } from 'postcommit/protocol'
+import { decide } from '../../../relay/engine/transaction/decide.ts'
 import type { Decision, TransactionEvent } from '../../../relay/engine/transaction/event.ts'
 import type { Op } from '../../../relay/engine/transaction/op.ts'
-import type { CallOutcome } from '../../../relay/engine/transaction/record-outcome.ts'
-import type { CheckOutcome } from '../../../relay/engine/transaction/record-verdict.ts'
-import { isFinal, type Transaction } from '../../../relay/engine/transaction/transaction.ts'
+import { isFinal } from '../../../relay/engine/transaction/transaction.ts'
 import type { Transition } from '../../../relay/engine/transaction/transition.ts'
 import { mayTurnBack } from '../../../relay/engine/transaction/turning-back.ts'
-import type { Engine } from './engine.ts'
-
-const LEASE_MS = 30
-const CALL_MS = 12
+import { type Answer, type SimulatedDatabase, texts } from '../world/simulated-pool.ts'
+import type { VirtualTime } from '../world/virtual-time.ts'
+import {
+  inStatus,
+  joinedRows,
+  progressIn,
+  type Rows,
+  SERVICE,
+  type StoredOutcome,
+  type StoredProgress,
+  withOutcome,
+} from './stored-rows.ts'
 
 /** What became of branches that an initiator has called. */
 export type Ended = ReadonlyMap<string, 'done' | 'failure'>
 
-/** The rows of one transaction. */
-export interface Rows {
-  transaction: Transaction
-  ops: Op[]
-  payload: string
-}
+const NOTHING: Answer = { rowCount: 0 }
+const RUNNING: readonly TransactionStatus[] = ['submitted', 'aborting']
+/** What the clock of the database is ahead of everybody's. */
+const AHEAD_MS = 1_700_000_000_000
 
 /**
- * The relay's database: every method is one statement, atomic and fenced. Times are the database's own. What decides is
- * the engine; what is modelled here is what a statement has to check when it writes a decision.
+ * The relay's database with one transaction in it: every statement is atomic and fenced as the shipped one is. Times are
+ * the database's own. What initiators and operators ask for is decided by the engine's table.
  */
-export class Store {
+export class Store implements SimulatedDatabase {
   rows: Rows | undefined
-  nowMs = 0
-  /** When any relay may claim the transaction; written by whoever releases it. */
-  nextAtMs: number | undefined = 0
-  token = 0
-  leaseUntilMs = Number.NEGATIVE_INFINITY
-  /** Rises with every write that a plan may not have seen. */
-  version = 0
+  /** When a relay may claim the transaction; Infinity: not before somebody says so. */
+  dueAtMs = Number.POSITIVE_INFINITY
   checks = 0
+  backoffMs: number | undefined
+  /** Told of what is written about ops. */
+  onProgress: (ops: readonly StoredOutcome[]) => void = () => undefined
+  #token: string | undefined
   #seq = 0
-  readonly #engine: Engine
+  readonly #time: VirtualTime
 
-  constructor(engine: Engine) {
-    this.#engine = engine
+  constructor(time: VirtualTime) {
+    this.#time = time
+  }
+
+  get nowMs(): number {
+    return AHEAD_MS + this.#time.nowMs
   }
 
   get status(): TransactionStatus | 'none' {
@@ -53,7 +61,7 @@ export class Store {
   /** A request of an initiator or an operator. `fresh` is what it would create, or has sent along. */
   request(event: TransactionEvent, fresh?: Rows): Decision {
     const { rows } = this
-    const decision = this.#engine.decide(
+    const decision = decide(
       event,
       rows === undefined
         ? { status: 'none', ...runByOf(fresh) }
@@ -80,133 +88,113 @@ export class Store {
     return decision
   }
 
-  /** Writes what an initiator has seen of its branches. A workflow keeps the results; the others only the order. */
+  /** Writes which branches an initiator has seen end: what is begun from now on follows from them. */
   end(ended: Ended): void {
     if (this.rows?.transaction.status !== 'prepared') return
-    const keeps = this.rows.transaction.mode === 'workflow'
-    for (const [branch, outcome] of ended) {
+    for (const branch of ended.keys()) {
       this.#seq += 1
       const endSeq = this.#seq
-      const status = outcome === 'done' ? 'succeed' : 'failed'
       this.rows.ops = this.rows.ops.map((op) => {
-        if (op.branch !== branch || op.startSeq === undefined || op.endSeq !== undefined) return op
-        return keeps ? { ...op, endSeq, status } : { ...op, endSeq }
+        const isOpen = op.branch === branch && op.startSeq !== undefined && op.endSeq === undefined
+        return isOpen ? { ...op, endSeq } : op
       })
     }
   }
 
-  /** Writes that a worker is about to call a branch; false if it is too late for that. */
-  beginCall(branch: string): boolean {
-    if (this.rows?.transaction.status !== 'prepared') return false
-    this.#change(branch, 'action', (op) => ({ ...op, calls: op.calls + 1 }))
-    return true
+  /** What `postcommit.global_transaction` and `postcommit.branch` answer to the statements of the loops. */
+  readonly statements: SimulatedDatabase['statements'] = {
+    postcommit_select_clock: () => ({ rows: [{ nowMs: this.nowMs }] }),
+    postcommit_claim_transactions: ([, token, leaseMs]) => this.#claim(RUNNING, String(token), Number(leaseMs)),
+    postcommit_claim_checks: ([, token, leaseMs, destinations]) =>
+      texts(destinations).includes(this.#asks) ? this.#claim(['prepared'], String(token), Number(leaseMs)) : NOTHING,
+    postcommit_select_next_transaction_due: () => ({ rows: this.#due(RUNNING).map((ms) => ({ ms })) }),
+    postcommit_select_check_destinations: () => ({
+      rows: this.#due(['prepared']).map((dueInMs) => ({ destination: this.#asks, dueInMs, isOut: false })),
+    }),
+    postcommit_record_progress: ([, ...values]) => this.#record(progressIn(values)),
+    postcommit_release_transactions: ([, tokens]) => {
+      if (this.#token === undefined || !texts(tokens).includes(this.#token)) return NOTHING
+      this.#token = undefined
+      this.dueAtMs = this.nowMs
+      return { rowCount: 1 }
+    },
+    postcommit_record_outage: () => NOTHING,
+    postcommit_end_outage: () => NOTHING,
   }
 
-  claim(): number | undefined {
-    if (!this.isOpen || this.nextAtMs === undefined || this.nextAtMs > this.nowMs) return undefined
-    if (this.leaseUntilMs > this.nowMs) return undefined
-    this.token += 1
-    this.leaseUntilMs = this.nowMs + LEASE_MS
-    return this.token
+  save(): () => void {
+    throw new Error('no transaction of several statements belongs to this history')
   }
 
-  renew(token: number): boolean {
-    if (token !== this.token || !this.isOpen) return false
-    this.leaseUntilMs = this.nowMs + LEASE_MS
-    return true
+  /** Takes a claim away from its relay, as a burial does; the relay is not told. */
+  bury(): void {
+    if (this.#token === undefined) return
+    this.#token = undefined
+    this.dueAtMs = this.nowMs
   }
 
-  /** Gives the transaction back, unless it has changed since it was planned: the plan's time to wake is void then. */
-  release(token: number, version: number, wakeAtMs: number | undefined): boolean {
-    if (token !== this.token || version !== this.version) return false
-    this.nextAtMs = wakeAtMs
-    this.leaseUntilMs = Number.NEGATIVE_INFINITY
-    return true
+  /** Who is asked about it while it is prepared; empty: a deadline decides. */
+  get #asks(): string {
+    return this.rows?.transaction.mode === 'msg' ? SERVICE : ''
   }
 
-  transit(token: number, transition: Transition): void {
-    if (token === this.token) this.#move(transition)
+  #due(statuses: readonly TransactionStatus[]): number[] {
+    const isDue = this.rows !== undefined && statuses.includes(this.rows.transaction.status)
+    return isDue && Number.isFinite(this.dueAtMs) ? [this.dueAtMs - this.nowMs] : []
   }
 
-  /** Writes that ops are about to be called, and the numbers of those that start; all of them or none. */
-  start(token: number, status: TransactionStatus, ops: readonly Op[]): readonly Op[] {
-    if (token !== this.token || this.rows?.transaction.status !== status) return []
-    return ops.map(({ branch, op }) => this.#change(branch, op, (found) => this.#started(found)))
-  }
-
-  /** Writes what became of a call and what that makes of the transaction, in one statement. */
-  record(token: number, branch: string, name: BranchOp, outcome: CallOutcome, random: number): void {
-    const { rows } = this
-    const op = rows?.ops.find((one) => one.branch === branch && one.op === name)
-    if (token !== this.token || rows === undefined || op === undefined) return
-    const change = this.#engine.recordOutcome(rows.transaction, op, outcome, this.nowMs, random)
-    if (change.status === 'unchanged') return
-    this.#change(branch, name, ({ leaseUntilMs: _, ...rest }) => {
-      if (change.status === 'prepared') return { ...rest, attempts: change.attempts, dueAtMs: change.dueAtMs }
-      this.#seq += 1
-      return change.takesEndSeq
-        ? { ...rest, status: change.status, endSeq: this.#seq }
-        : { ...rest, status: change.status }
-    })
-    this.version += 1
-    this.nextAtMs = this.nowMs
-    const { transition } = this.#engine.plan(rows.transaction, rows.ops, this.nowMs)
-    if (transition !== undefined) this.#move(transition)
-  }
-
-  /** Writes that a message is being asked about or a workflow resumed, so that nobody else does it meanwhile. */
-  startAsking(token: number): boolean {
-    const transaction = this.rows?.transaction
-    if (token !== this.token || this.rows === undefined || transaction?.status !== 'prepared') return false
-    this.rows.transaction = { ...transaction, dueAtMs: this.nowMs + CALL_MS }
-    return true
-  }
-
-  recordVerdict(token: number, outcome: CheckOutcome, random: number): void {
-    const transaction = this.rows?.transaction
-    if (token !== this.token || transaction?.mode !== 'msg' || this.rows === undefined) return
-    const change = this.#engine.recordVerdict(transaction, outcome, this.checks, this.nowMs, random)
-    if (change.kind === 'decided') this.#move(change.transition)
-    if (change.kind !== 'undecided') return
-    this.checks = change.checks
-    this.rows.transaction = { ...transaction, dueAtMs: change.dueAtMs }
-    this.nextAtMs = this.nowMs
-    this.version += 1
-  }
-
-  #move(transition: Transition): void {
-    const { rows } = this
-    if (rows === undefined) return
-    const { transaction } = rows
-    if (transition.from !== 'none' && transition.from !== transaction.status) return
-    // The union forgets which statuses go with which mode; a message is never given up by way of aborting.
-    if (transaction.mode === 'msg') {
-      if (transition.to === 'aborting') throw new Error('a message cannot be compensated')
-      rows.transaction = { ...transaction, status: transition.to }
-    } else {
-      rows.transaction = { ...transaction, status: transition.to }
+  #claim(statuses: readonly TransactionStatus[], token: string, leaseMs: number): Answer {
+    const [dueInMs] = this.#due(statuses)
+    if (dueInMs === undefined || dueInMs > 0 || this.rows === undefined) return { rows: [{ id: null }] }
+    this.#token = token
+    this.dueAtMs = this.nowMs + leaseMs
+    return {
+      rows: joinedRows(this.rows, {
+        seq: this.#seq,
+        asked: this.checks,
+        backoffMs: this.backoffMs,
+        nowMs: this.nowMs,
+      }),
     }
-    this.nextAtMs = this.nowMs
-    this.version += 1
+  }
+
+  #record(progress: StoredProgress): Answer {
+    const { rows } = this
+    if (rows === undefined || progress.token !== this.#token) return NOTHING
+    if (progress.from !== rows.transaction.status || progress.opCount !== rows.ops.length) return NOTHING
+    this.#seq = progress.seq
+    this.checks = progress.asked
+    this.backoffMs = progress.backoffMs
+    rows.transaction = inStatus(rows.transaction, progress.to)
+    this.dueAtMs = progress.dueAtMs ?? this.dueAtMs
+    if (progress.dueAtMs !== undefined || isFinal(progress.to)) this.#token = undefined
+    for (const outcome of progress.ops) {
+      this.#change(outcome.branch, outcome.op, (op) => (op.status === 'prepared' ? withOutcome(op, outcome) : op))
+    }
+    this.onProgress(progress.ops)
+    return { rows: [{ id: '1' }] }
+  }
+
+  #move({ from, to }: Transition): void {
+    const { rows } = this
+    if (rows === undefined || (from !== 'none' && from !== rows.transaction.status)) return
+    rows.transaction = inStatus(rows.transaction, to)
+    this.#token = undefined
+    if (from === 'none') this.dueAtMs = to === 'submitted' ? this.nowMs : rows.transaction.dueAtMs
+    else if (to === 'submitted' && rows.transaction.paused === true) this.dueAtMs = Number.POSITIVE_INFINITY
+    else this.#pause(false)
   }
 
   #pause(paused: boolean): void {
     if (this.rows === undefined) return
     this.rows.transaction = { ...this.rows.transaction, paused }
-    this.nextAtMs = this.nowMs
-    this.version += 1
+    this.#token = undefined
+    this.dueAtMs = paused ? Number.POSITIVE_INFINITY : this.nowMs
   }
 
   #markActionsDone(): void {
     if (this.rows === undefined) return
     this.rows.ops = this.rows.ops.map((op) => (op.op === 'action' ? { ...op, status: 'succeed' } : op))
-  }
-
-  #started(op: Op): Op {
-    const called = { ...op, calls: op.calls + 1, leaseUntilMs: this.nowMs + CALL_MS }
-    if (op.op !== 'action' || op.startSeq !== undefined) return called
-    this.#seq += 1
-    return { ...called, startSeq: this.#seq }
   }
 
   #change(branch: string, name: BranchOp, change: (op: Op) => Op): Op {

@@ -1,0 +1,190 @@
+/** A fault that is put into a source for one run, and the promise that it breaks. */
+export interface PlantedFault {
+  readonly name: string
+  /** Where it is: in code that ships, or in what a service does at the other end of a port. */
+  readonly part: 'decisions' | 'loop' | 'clock' | 'gate' | 'hand-over' | 'dispatcher' | 'back-query' | 'service'
+  readonly histories: 'transactions' | 'messages'
+  /** What it is found by. Most break more than one. */
+  readonly breaks: string
+  /** Text that is there once in all sources. */
+  readonly of: string
+  readonly by: string
+}
+
+export const PLANTED: readonly PlantedFault[] = [
+  {
+    name: 'a call that was begun counts as done',
+    part: 'decisions',
+    histories: 'transactions',
+    breaks: 'I1',
+    of: `  const actions = ops.filter(({ op }) => op === 'action')
+  if (actions.every(({ status }) => status === 'succeed')) return`,
+    by: `  const actions = ops.filter(({ op }) => op === 'action')
+  if (actions.every(({ status, calls }) => status === 'succeed' || calls > 0)) return`,
+  },
+  {
+    name: 'a confirmation that was refused is done with',
+    part: 'decisions',
+    histories: 'transactions',
+    breaks: 'I2',
+    of: `const unfinished = ops.filter(({ op, status }) => rule.calls.includes(op) && status !== 'succeed')`,
+    by: `const unfinished = ops.filter(({ op, status, attempts }) => rule.calls.includes(op) && status !== 'succeed' && attempts === 0)`,
+  },
+  {
+    name: 'an outcome that is not known counts as not done',
+    part: 'decisions',
+    histories: 'transactions',
+    breaks: 'I3',
+    of: `  if (!mayHaveRun(action)) return undefined`,
+    by: `  if (!mayHaveRun(action) || action.status === 'prepared') return undefined`,
+  },
+  {
+    name: 'a saga is given up at its deadline when its pivot may have succeeded',
+    part: 'decisions',
+    histories: 'transactions',
+    breaks: 'I2',
+    of: `    if (op.recovery === 'pivot') return true`,
+    by: `    if (op.recovery === 'pivot') return false`,
+  },
+  {
+    name: 'branches are compensated in any order',
+    part: 'decisions',
+    histories: 'transactions',
+    breaks: 'I3',
+    of: `  const free = left.filter(({ span }) => !isHeld(span))`,
+    by: `  const free = left.filter(({ span }) => !isHeld(span) || true)`,
+  },
+  {
+    name: 'a branch that failed is not compensated: a call that is late finds the door open',
+    part: 'decisions',
+    histories: 'transactions',
+    breaks: 'I3',
+    of: `  const failedForSure = action.status === 'failed' && action.calls <= 1
+  return failedForSure && !rule.compensateFailed ?`,
+    by: `  const failedForSure = action.status === 'failed'
+  return failedForSure ?`,
+  },
+  {
+    name: 'a transaction has failed while compensations are still under way',
+    part: 'decisions',
+    histories: 'transactions',
+    breaks: 'I8',
+    of: `isDone: left.length === 0 }`,
+    by: `isDone: left.every(({ op }) => op.calls > 0) }`,
+  },
+  {
+    name: 'an answer of 200 without a verdict counts as committed',
+    part: 'decisions',
+    histories: 'transactions',
+    breaks: 'I5',
+    of: `  return verdict ?? 'unknown'`,
+    by: `  return verdict ?? (status === 200 ? 'committed' : 'unknown')`,
+  },
+  {
+    name: 'a sender that cannot be reached has rolled back',
+    part: 'decisions',
+    histories: 'transactions',
+    breaks: 'I5',
+    of: `  if (outcome !== 'unreachable') {
+    const decision = decide({ kind: 'verdict', verdict: outcome }, {`,
+    by: `  {
+    const decision = decide({ kind: 'verdict', verdict: outcome === 'unreachable' ? 'aborted' : outcome }, {`,
+  },
+  {
+    name: 'contents are not compared',
+    part: 'decisions',
+    histories: 'transactions',
+    breaks: 'I6',
+    of: `  return event.digest === undefined || event.digest === subject.digest`,
+    by: `  return true`,
+  },
+  {
+    name: 'a call is made while its begin is being written',
+    part: 'loop',
+    histories: 'transactions',
+    breaks: 'I1',
+    of: `    this.#busy = true
+    this.#again = false
+    void this.#carrier`,
+    by: `    this.#busy = true
+    this.#again = false
+    this.#call(starts.splice(0))
+    void this.#carrier`,
+  },
+  {
+    name: 'the loop goes on when its write was refused',
+    part: 'loop',
+    histories: 'transactions',
+    breaks: 'I4',
+    of: `        if (!written || this.#left) {`,
+    by: `        if (this.#left) {`,
+  },
+  {
+    name: 'the begin of an action is not written down',
+    part: 'loop',
+    histories: 'transactions',
+    breaks: 'I2',
+    of: `  return op === 'action' && mode !== 'msg'`,
+    by: `  return op === 'try' && mode !== 'msg'`,
+  },
+  {
+    name: 'due times are those of the host instead of the database',
+    part: 'clock',
+    histories: 'transactions',
+    breaks: 'I7',
+    of: `    return performance.now() + (this.#offsetMs ?? 0)`,
+    by: `    return performance.now() + 0 * (this.#offsetMs ?? 0)`,
+  },
+  {
+    name: 'a place is not given back after a call that failed',
+    part: 'gate',
+    histories: 'transactions',
+    breaks: 'I7',
+    of: `        taken = false
+        this.#running -= 1`,
+    by: `        taken = false
+        this.#running -= result === 'failed' ? 0 : 1`,
+  },
+  {
+    name: 'a verdict is acted on and not written down',
+    part: 'back-query',
+    histories: 'transactions',
+    breaks: 'I7',
+    of: `        if (!(await this.#recorder.write(progress, isStillOurs))) return`,
+    by: `        void progress`,
+  },
+  {
+    name: 'a question leaves no tombstone',
+    part: 'service',
+    histories: 'transactions',
+    breaks: 'I5',
+    of: `        this.#tombstone = true`,
+    by: ``,
+  },
+  {
+    name: 'a local transaction that comes after the tombstone goes on',
+    part: 'service',
+    histories: 'transactions',
+    breaks: 'I5',
+    of: `    if (this.#tombstone) return false`,
+    by: ``,
+  },
+  {
+    name: 'a submit without a look at what COMMIT answered',
+    part: 'service',
+    histories: 'transactions',
+    breaks: 'I5',
+    of: `        if (this.#local.state === 'committed') this.told.push`,
+    by: `        if (this.#local.state !== 'not begun') this.told.push`,
+  },
+  {
+    name: 'the row that tells a repetition is not written with the effect',
+    part: 'service',
+    histories: 'transactions',
+    breaks: 'I2',
+    of: `    this.rows.set(own, op)
+    if (FORWARD`,
+    by: `    if (effects.forward > 0) this.rows.set(own, op)
+    if (FORWARD`,
+  },
+]
