@@ -1,8 +1,17 @@
 /** A fault that is put into a source for one run, and the promise that it breaks. */
 export interface PlantedFault {
   readonly name: string
-  /** Where it is: in code that ships, or in what a service does at the other end of a port. */
-  readonly part: 'decisions' | 'loop' | 'clock' | 'gate' | 'hand-over' | 'dispatcher' | 'back-query' | 'service'
+  /** Where it is: in code that ships, or at the other end of a port, in what a service or a statement does. */
+  readonly part:
+    | 'decisions'
+    | 'loop'
+    | 'clock'
+    | 'gate'
+    | 'hand-over'
+    | 'dispatcher'
+    | 'back-query'
+    | 'service'
+    | 'statement'
   readonly histories: 'transactions' | 'messages'
   /** What it is found by. Most break more than one. */
   readonly breaks: string
@@ -152,6 +161,96 @@ export const PLANTED: readonly PlantedFault[] = [
     breaks: 'I7',
     of: `        if (!(await this.#recorder.write(progress, isStillOurs))) return`,
     by: `        void progress`,
+  },
+  {
+    name: 'there may be more calls at once than there are places',
+    part: 'gate',
+    histories: 'messages',
+    breaks: 'M4',
+    of: `allow(this.concurrency - this.#running,`,
+    by: `allow(this.concurrency,`,
+  },
+  {
+    name: 'keys are decided about without their locks',
+    part: 'hand-over',
+    histories: 'messages',
+    breaks: 'M3',
+    of: `      await lockKeysOf(client, ids)
+`,
+    by: ``,
+  },
+  {
+    name: 'a message with keys goes the way of those without',
+    part: 'hand-over',
+    histories: 'messages',
+    breaks: 'M1',
+    of: `(message.isKeyed ? this.#inOrder : this.#free)`,
+    by: `(message.isKeyed ? this.#free : this.#free)`,
+  },
+  {
+    name: 'a committed message is handed over only if its service tells',
+    part: 'hand-over',
+    histories: 'messages',
+    breaks: 'M1',
+    of: `      const handed = await handOver({ id: row.id, isKeyed: row.key !== null })`,
+    by: `      const handed = 'waiting'`,
+  },
+  {
+    name: 'what is still undecided is passed by what follows it',
+    part: 'statement',
+    histories: 'messages',
+    breaks: 'M3',
+    of: `      if (this.#isBehind(row)) waiting.push(row)`,
+    by: `      if (this.#isBehind(row) && row.id < 0) waiting.push(row)`,
+  },
+  {
+    name: 'the status moves without the rows to be delivered',
+    part: 'statement',
+    histories: 'messages',
+    breaks: 'M1',
+    of: `    this.write(row.gid, row.content)
+  }`,
+    by: `    if (row.asked > 0) this.write(row.gid, row.content)
+  }`,
+  },
+  {
+    name: 'a result is written without a look at whose claim it is',
+    part: 'statement',
+    histories: 'messages',
+    breaks: 'M5',
+    of: `      if (row === undefined || row.token !== tokens[index]) return []
+      const event`,
+    by: `      if (row === undefined) return []
+      const event`,
+  },
+  {
+    name: 'a retry is overtaken by what follows it in its key',
+    part: 'statement',
+    histories: 'messages',
+    breaks: 'M3',
+    of: `    const behind = due.filter((row) => this.#predecessor(row) !== undefined)`,
+    by: `    const behind = due.filter((row) => this.#predecessor(row)?.attempts === 0)`,
+  },
+  {
+    name: 'a message is confirmed before it is answered',
+    part: 'dispatcher',
+    histories: 'messages',
+    breaks: 'M1',
+    of: `      const outcome = await this.#destination.deliver(delivery, this.#signal)`,
+    by: `      void this.#destination.deliver(delivery, this.#signal)
+      const outcome = { kind: 'confirmed' }`,
+  },
+  {
+    name: 'an attempt is burnt while the destination is away',
+    part: 'decisions',
+    histories: 'messages',
+    breaks: 'M6',
+    of: `    case 'unavailable': {
+      // Never at once`,
+    by: `    case 'unavailable': {
+      if (attempts + 1 >= policy.attemptsMax) return { event: 'dead', error: outcome.error, status, attempts: attempts + 1 }
+      attempts += 1
+      // Never at once`,
   },
   {
     name: 'a question leaves no tombstone',

@@ -1,7 +1,14 @@
 import fc from 'fast-check'
-import { History } from '../transactions/history.ts'
-import type { Violation } from '../transactions/invariants.ts'
-import { type Scenario, scenarios } from '../transactions/scenario.ts'
+import { History as MessageHistory } from '../messages/history.ts'
+import { scenarios as messages } from '../messages/scenario.ts'
+import { History as TransactionHistory } from '../transactions/history.ts'
+import { scenarios as transactions } from '../transactions/scenario.ts'
+
+/** A promise that was broken. */
+interface Broken {
+  readonly invariant: string
+  readonly what: string
+}
 
 /** What a hunt came to; the line that it prints. */
 export interface Hunted {
@@ -9,34 +16,33 @@ export interface Hunted {
   readonly seed: number
   /** Where fast-check finds that history again. */
   readonly path?: string | undefined
-  readonly violation?: { readonly invariant: string; readonly what: string } | undefined
+  readonly violation?: Broken | undefined
 }
 
 /** Without `breaks` every promise counts. */
 const [kind, runs = '1000', seed = '1', breaks] = process.argv.slice(2)
 
-console.log(JSON.stringify(await hunt(Number(runs), Number(seed))))
+const hunted =
+  kind === 'messages'
+    ? await hunt(messages, (scenario) => new MessageHistory(scenario).run())
+    : await hunt(transactions, (scenario) => new TransactionHistory(scenario).run())
+console.log(JSON.stringify(hunted))
 
 /** Runs histories until one breaks a promise. */
-async function hunt(numRuns: number, ofSeed: number): Promise<Hunted> {
-  if (kind !== 'transactions') throw new Error(`there are no histories of ${kind}`)
-  let found: Violation | undefined
-  const property = fc.asyncProperty(scenarios, async (scenario: Scenario) => {
-    found = await new History(scenario).run()
+async function hunt<Scenario>(
+  scenarios: fc.Arbitrary<Scenario>,
+  run: (scenario: Scenario) => Promise<Broken | undefined>,
+): Promise<Hunted> {
+  let found: Broken | undefined
+  const property = fc.asyncProperty(scenarios, async (scenario) => {
+    found = await run(scenario)
     return found === undefined || (breaks !== undefined && found.invariant !== breaks)
   })
-  const {
-    failed,
-    numRuns: histories,
-    counterexamplePath,
-    errorInstance,
-  } = await fc.check(property, {
-    numRuns,
-    seed: ofSeed,
-    endOnFailure: true,
-  })
-  if (!failed) return { histories, seed: ofSeed }
-  const thrown = errorInstance instanceof Error && found === undefined ? errorInstance.message : undefined
-  const violation = found ?? { invariant: 'a loop threw', what: thrown ?? 'nothing is known' }
-  return { histories, seed: ofSeed, path: counterexamplePath ?? undefined, violation }
+  const numRuns = Number(runs)
+  const ended = await fc.check(property, { numRuns, seed: Number(seed), endOnFailure: true })
+  const { failed, numRuns: histories, counterexamplePath, errorInstance } = ended
+  if (!failed) return { histories, seed: Number(seed) }
+  const thrown = errorInstance instanceof Error ? errorInstance.message : 'nothing is known'
+  const violation = found ?? { invariant: 'it threw', what: thrown }
+  return { histories, seed: Number(seed), path: counterexamplePath ?? undefined, violation }
 }

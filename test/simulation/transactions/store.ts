@@ -111,7 +111,7 @@ export class Store implements SimulatedDatabase {
     postcommit_select_check_destinations: () => ({
       rows: this.#due(['prepared']).map((dueInMs) => ({ destination: this.#asks, dueInMs, isOut: false })),
     }),
-    postcommit_record_progress: ([, ...values]) => this.#record(progressIn(values)),
+    postcommit_record_progress: ([, , ...values]) => this.#record(progressIn(values)),
     postcommit_release_transactions: ([, tokens]) => {
       if (this.#token === undefined || !texts(tokens).includes(this.#token)) return NOTHING
       this.#token = undefined

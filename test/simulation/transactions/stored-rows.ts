@@ -111,10 +111,10 @@ export interface StoredProgress {
   readonly ops: readonly StoredOutcome[]
 }
 
-/** Reads the values of `recordProgress` as its statement does. There is one transaction here, so one row of it. */
-export function progressIn(values: readonly unknown[]): StoredProgress {
-  const [, token, from, opCount, to, seq, dueAtMs, backoffMs, asked] = values.map(
-    (value) => texts(value)[0] ?? undefined,
+/** Reads one transaction of the values of `recordProgress`, which are columns, as its statement does. The ops are those of all. */
+export function progressIn(values: readonly unknown[], index = 0): StoredProgress {
+  const [token, from, opCount, to, seq, dueAtMs, backoffMs, asked] = values.map(
+    (value) => texts(value)[index] ?? undefined,
   )
   return {
     token: token ?? '',
@@ -130,7 +130,7 @@ export function progressIn(values: readonly unknown[]): StoredProgress {
 }
 
 /** Where the columns of the ops begin. */
-const OUTCOME_FROM = 16
+const OUTCOME_FROM = 15
 
 function outcomesIn(values: readonly unknown[]): StoredOutcome[] {
   const columns = values.map(texts)

@@ -31,14 +31,23 @@ export class Turnstile {
   #owner: object | undefined
   #waiting: (() => void)[] = []
 
+  /** Waits until no other transaction is under way. */
   async enter(owner: object): Promise<void> {
-    while (this.#owner !== undefined && this.#owner !== owner) {
+    while (!this.admits(owner)) {
       await new Promise<void>((resolve) => void this.#waiting.push(resolve))
     }
   }
 
-  hold(owner: object): void {
+  /** Begins one, as soon as there is no other. */
+  async begin(owner: object): Promise<void> {
+    do await this.enter(owner)
+    while (!this.isFree)
     this.#owner = owner
+  }
+
+  /** Whether a statement may be carried out now. */
+  admits(owner: object): boolean {
+    return this.#owner === undefined || this.#owner === owner
   }
 
   get isFree(): boolean {
@@ -103,8 +112,11 @@ function session(
       }
       if (line.isCut) return await never()
       if (config === 'begin') {
-        await turnstile.enter(owner)
-        turnstile.hold(owner)
+        await turnstile.begin(owner)
+        if (line.isCut) {
+          turnstile.leave(owner)
+          return await never()
+        }
         undo = database.save()
       } else end(config === 'commit' && undo !== undefined)
       return {}
@@ -127,7 +139,8 @@ async function deliver(
   const fails = line.failures > 0
   if (fails) line.failures -= 1
   if (fails && time.random() < 0.5) throw new Error('the connection was lost')
-  await turnstile.enter(owner)
+  do await turnstile.enter(owner)
+  while (!turnstile.admits(owner))
   if (line.isCut) return await never()
   const { rows = [], rowCount = rows.length } = statement(config.values ?? [])
   if (fails) throw new Error('the connection was lost')

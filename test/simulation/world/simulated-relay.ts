@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import { type Asker, askDestination } from '../../../relay/back-query/asker.ts'
 import { BackQueryLoop } from '../../../relay/back-query/back-query.ts'
 import { Coordinator } from '../../../relay/coordinator/coordinator.ts'
+import type { DecidedMessage } from '../../../relay/coordinator/hand-over.ts'
 import type { Destination } from '../../../relay/destinations/destination.ts'
 import { Gates } from '../../../relay/destinations/gates.ts'
 import { type Dispatcher, startDispatcher } from '../../../relay/dispatcher/dispatcher.ts'
@@ -59,6 +60,11 @@ export class SimulatedRelay {
     this.#process.coordinator.wake()
     this.#process.backQuery.wake()
     this.#process.dispatcher?.wake()
+  }
+
+  /** Hands a message over, as a submission has it. What goes wrong is found out by asking. */
+  handOver(message: DecidedMessage): void {
+    this.#process.coordinator.handOver(message).catch(() => undefined)
   }
 
   /** What it knew is gone; what it sent is on its way. Another process takes its place at once. */
