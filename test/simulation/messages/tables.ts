@@ -47,6 +47,8 @@ export class Tables implements SimulatedDatabase {
   deliveries: Row[] = []
   /** What a statement was asked to do that it must never be. */
   complaint: string | undefined
+  /** How often a decided message had to wait for an earlier one. */
+  waits = 0
   #claims = new Map<string, readonly number[]>()
   #hasLocks = false
   readonly #time: VirtualTime
@@ -203,6 +205,7 @@ export class Tables implements SimulatedDatabase {
         written.push(row)
       }
     }
+    this.waits += waiting.length
     for (const row of waiting) {
       row.backoffMs = Math.min(30_000, 2 * (row.backoffMs ?? 500))
       Object.assign(row, { status: 'submitted', token: undefined, dueAtMs: this.nowMs + row.backoffMs })

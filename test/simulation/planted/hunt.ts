@@ -13,7 +13,6 @@ interface Broken {
 /** What a hunt came to; the line that it prints. */
 export interface Hunted {
   readonly histories: number
-  readonly seed: number
   /** Where fast-check finds that history again. */
   readonly path?: string | undefined
   readonly violation?: Broken | undefined
@@ -41,8 +40,8 @@ async function hunt<Scenario>(
   const numRuns = Number(runs)
   const ended = await fc.check(property, { numRuns, seed: Number(seed), endOnFailure: true })
   const { failed, numRuns: histories, counterexamplePath, errorInstance } = ended
-  if (!failed) return { histories, seed: Number(seed) }
+  if (!failed) return { histories }
   const thrown = errorInstance instanceof Error ? errorInstance.message : 'nothing is known'
   const violation = found ?? { invariant: 'it threw', what: thrown }
-  return { histories, seed: Number(seed), path: counterexamplePath ?? undefined, violation }
+  return { histories, path: counterexamplePath ?? undefined, violation }
 }

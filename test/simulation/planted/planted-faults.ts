@@ -1,28 +1,32 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
 import ts from 'typescript'
 import { PLANTED, type PlantedFault } from './faults.ts'
 import type { Hunted } from './hunt.ts'
+import { plant, ROOT } from './plant.ts'
 
-/** How many histories are looked at, at most, and how many have to hold without a fault. */
-const RUNS = { planted: 3000, sound: 1000 }
 const AT_ONCE = 2
-const HUNT_MS = 120_000
+const HUNT_MS = 300_000
 
-const root = fileURLToPath(new URL('../../../', import.meta.url))
+const { values: options } = parseArgs({
+  options: {
+    // Another seed, other histories.
+    seed: { type: 'string', default: '1' },
+    // A part, a kind of histories, or some words of a name.
+    only: { type: 'string', default: '' },
+    // A few, for every run of the tests.
+    quick: { type: 'boolean', default: false },
+    // How many histories are looked at for a fault, at most.
+    runs: { type: 'string', default: '6000' },
+    // How many have to hold without one.
+    sound: { type: 'string', default: '1000' },
+  },
+})
 const folder = mkdtempSync(join(tmpdir(), 'postcommit-planted-'))
-const [only, seedGiven] = [optionOf('--only'), optionOf('--seed')]
-const seed = seedGiven === undefined ? Date.now() % 1_000_000_000 : Number(seedGiven)
-
-/** The sources a fault can be put into: what ships, and the services of the simulation. */
-const sources = new Map(
-  ['relay', 'src', 'test/simulation']
-    .flatMap((within) => filesIn(within))
-    .map((path) => [path, readFileSync(join(root, path), 'utf8')]),
-)
 
 try {
   process.exitCode = (await main()) ? 0 : 1
@@ -31,55 +35,56 @@ try {
 }
 
 async function main(): Promise<boolean> {
-  const faults = PLANTED.filter(({ name, part }) => only === undefined || name.includes(only) || part === only)
-  if (faults.length === 0) throw new Error(`no planted fault is called ${only}`)
-  console.log(`seed ${seed}; each fault is planted into one source, and histories are run until one breaks a promise\n`)
+  const faults = PLANTED.filter(isAskedFor)
+  if (faults.length === 0) throw new Error(`there is no planted fault of ${options.only}`)
+  console.log(`seed ${options.seed}; a fault is put into one source, and histories are run until one breaks a promise`)
+  console.log(`\n${'part'.padEnd(11)} ${'histories'.padStart(9)}  ${'found by'.padEnd(10)} planted fault`)
   const kinds = [...new Set(faults.map(({ histories }) => histories))]
   const jobs = [...kinds.map((kind) => () => sound(kind)), ...faults.map((fault) => () => planted(fault))]
-  console.log(`${'part'.padEnd(11)} ${'histories'.padStart(9)}  ${'found by'.padEnd(10)} planted fault`)
   const results = await inTurns(jobs, AT_ONCE)
-  const missed = results.filter((isWell) => !isWell).length
-  console.log(
-    `\n${missed === 0 ? `all ${faults.length} planted faults found, none without one` : `${missed} not as it should be`}`,
-  )
-  return missed === 0
+  const wrong = results.filter((isWell) => !isWell).length
+  const all = `all ${faults.length} planted faults found, and nothing without one`
+  console.log(`\n${wrong === 0 ? all : `${wrong} of these lines are not as they should be`}`)
+  return wrong === 0
+}
+
+function isAskedFor({ name, part, histories, isQuick = false }: PlantedFault): boolean {
+  const { only, quick } = options
+  return (isQuick || !quick) && (part === only || histories === only || name.includes(only))
 }
 
 /** Without a fault nothing may be found: a harness that cries always finds everything. */
 async function sound(kind: PlantedFault['histories']): Promise<boolean> {
-  const { histories, violation, path } = await hunt(kind, RUNS.sound)
+  const { histories, violation, path } = await hunt(kind, options.sound)
   const found = violation === undefined ? 'nothing' : violation.invariant
   line('-', histories, found, `(none planted: histories of ${kind})`)
-  if (violation !== undefined) console.log(`    ${violation.what}; seed ${seed}, path ${path}`)
+  if (violation !== undefined) console.log(`    ${violation.what}; seed ${options.seed}, path ${path}`)
   return violation === undefined
 }
 
 async function planted(fault: PlantedFault): Promise<boolean> {
-  const [at, ...others] = [...sources].filter(([, text]) => text.includes(fault.of))
-  const isOnce = at !== undefined && others.length === 0 && at[1].split(fault.of).length === 2
-  if (at === undefined || !isOnce) {
+  const source = plant(fault)
+  if (source === undefined) {
     line(fault.part, 0, 'NOT THERE', `${fault.name}: its text is not in the sources exactly once`)
     return false
   }
-  const [path, text] = at
-  const file = join(folder, `${PLANTED.indexOf(fault)}.mjs`)
-  writeFileSync(file, transpiled(text.replace(fault.of, () => fault.by)))
-  const url = pathToFileURL(join(root, path)).href
-  const { histories, violation } = await hunt(fault.histories, RUNS.planted, { url, path: file, breaks: fault.breaks })
-  const isFound = violation !== undefined
-  line(fault.part, histories, violation?.invariant ?? 'NOT FOUND', `${fault.name} (${path})`)
-  return isFound
+  const path = join(folder, `${PLANTED.indexOf(fault)}.mjs`)
+  writeFileSync(path, transpiled(source.text))
+  const url = pathToFileURL(join(ROOT, source.path)).href
+  const { histories, violation } = await hunt(fault.histories, options.runs, { url, path, breaks: fault.breaks })
+  line(fault.part, histories, violation?.invariant ?? 'NOT FOUND', `${fault.name} (${source.path})`)
+  return violation !== undefined
 }
 
-function hunt(kind: string, runs: number, plantedAt?: { url: string; path: string; breaks: string }): Promise<Hunted> {
+function hunt(kind: string, runs: string, plantedAt?: { url: string; path: string; breaks: string }): Promise<Hunted> {
   const register = new URL('register.mjs', import.meta.url).href
   const program = fileURLToPath(new URL('hunt.ts', import.meta.url))
   const env = { ...process.env, ...(plantedAt && { POSTCOMMIT_SIMULATION_PLANTED: JSON.stringify(plantedAt) }) }
-  const given = ['--import', 'tsx', '--import', register, program, kind, String(runs), String(seed)]
+  const given = ['--import', 'tsx', '--import', register, program, kind, runs, options.seed]
   if (plantedAt !== undefined) given.push(plantedAt.breaks)
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, given, {
-      cwd: root,
+      cwd: ROOT,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: HUNT_MS,
@@ -95,7 +100,6 @@ function hunt(kind: string, runs: number, plantedAt?: { url: string; path: strin
       else
         resolve({
           histories: 0,
-          seed,
           violation: { invariant: 'it threw', what: `${code ?? signal}: ${err.slice(-500)}` },
         })
     })
@@ -112,13 +116,6 @@ async function inTurns(jobs: readonly (() => Promise<boolean>)[], atOnce: number
   return results
 }
 
-function filesIn(within: string): string[] {
-  const all = readdirSync(join(root, within), { recursive: true, encoding: 'utf8' })
-  const isSource = (path: string) =>
-    path.endsWith('.ts') && !/\.(test|d)\.ts$/.test(path) && !/^(dist|planted)\//.test(path)
-  return all.filter(isSource).map((path) => `${within}/${path}`)
-}
-
 function transpiled(text: string): string {
   const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true }
   return ts.transpileModule(text, { compilerOptions }).outputText
@@ -126,9 +123,4 @@ function transpiled(text: string): string {
 
 function line(part: string, histories: number, found: string, what: string): void {
   console.log(`${part.padEnd(11)} ${String(histories).padStart(9)}  ${found.padEnd(10)} ${what}`)
-}
-
-function optionOf(option: string): string | undefined {
-  const at = process.argv.indexOf(option)
-  return at === -1 ? undefined : process.argv[at + 1]
 }

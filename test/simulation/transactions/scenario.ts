@@ -43,7 +43,7 @@ interface Draft {
 }
 
 const draft: fc.Arbitrary<Draft> = fc.record({
-  kind: fc.constantFrom('msg', 'saga', 'live-saga', 'tcc', 'xa', 'saga', 'live-saga'),
+  kind: fc.constantFrom('msg', 'msg', 'saga', 'live-saga', 'tcc', 'xa', 'saga', 'live-saga'),
   links: fc.array(fc.nat({ max: 255 }), { minLength: 1, maxLength: 4, size: 'max' }),
   pivot: fc.nat({ max: 7 }),
   retryLimit: fc.option(fc.nat({ max: 2 }), { nil: undefined }),
