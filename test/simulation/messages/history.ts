@@ -4,7 +4,7 @@ import { Turnstile } from '../world/simulated-pool.ts'
 import { CLAIM_MS, SimulatedRelay } from '../world/simulated-relay.ts'
 import { VirtualTime } from '../world/virtual-time.ts'
 import type { Scenario, Sending } from './scenario.ts'
-import { ATTEMPTS_MAX, CONCURRENCY, type Request, serviceOver } from './service.ts'
+import { ATTEMPTS_MAX, CONCURRENCY, type Request, serviceOver } from './simulated-service.ts'
 import { type Announced, type Row, Tables } from './tables.ts'
 
 /**

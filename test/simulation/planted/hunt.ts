@@ -41,7 +41,6 @@ async function hunt<Scenario>(
   const ended = await fc.check(property, { numRuns, seed: Number(seed), endOnFailure: true })
   const { failed, numRuns: histories, counterexamplePath, errorInstance } = ended
   if (!failed) return { histories }
-  const thrown = errorInstance instanceof Error ? errorInstance.message : 'nothing is known'
-  const violation = found ?? { invariant: 'it threw', what: thrown }
-  return { histories, path: counterexamplePath ?? undefined, violation }
+  if (found === undefined) throw errorInstance
+  return { histories, path: counterexamplePath ?? undefined, violation: found }
 }

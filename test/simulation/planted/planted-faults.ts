@@ -95,13 +95,8 @@ function hunt(kind: string, runs: string, plantedAt?: { url: string; path: strin
     child.once('error', reject)
     child.once('close', (code, signal) => {
       if (code === 0) resolve(JSON.parse(out))
-      else if (plantedAt === undefined) reject(new Error(`a hunt ended with ${code ?? signal}: ${err.slice(-2000)}`))
-      // A loop that never comes to rest, or throws where it must not, is a way to be found too.
-      else
-        resolve({
-          histories: 0,
-          violation: { invariant: 'it threw', what: `${code ?? signal}: ${err.slice(-500)}` },
-        })
+      // Nothing is proven by a source that does not run.
+      else reject(new Error(`a hunt ended with ${code ?? signal}: ${err.slice(-2000)}`))
     })
   })
 }

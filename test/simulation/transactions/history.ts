@@ -8,7 +8,7 @@ import { type Violation, whatIsWrongInTheEnd, whatIsWrongNow } from './invariant
 import { LocalTransaction } from './local-transaction.ts'
 import { Network, type Request, type Said } from './network.ts'
 import type { Scenario } from './scenario.ts'
-import { serviceOver } from './service.ts'
+import { serviceOver } from './simulated-service.ts'
 import { Store } from './store.ts'
 import type { StoredOutcome } from './stored-rows.ts'
 

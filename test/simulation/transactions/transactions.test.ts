@@ -27,6 +27,18 @@ test('the definitions that are run are those that are accepted', () => {
   )
 })
 
+test('the same history runs the same way again, so that a seed is enough to find it', async () => {
+  for (const scenario of fc.sample(scenarios, { numRuns: 40, seed: 1 })) {
+    const [one, again] = [new History(scenario), new History(scenario)]
+    expect(await one.run()).toEqual(await again.run())
+    expect([one.store.nowMs, one.store.rows, one.branches.effects]).toEqual([
+      again.store.nowMs,
+      again.store.rows,
+      again.branches.effects,
+    ])
+  }
+}, 60_000)
+
 test('histories of every kind end both ways, so that what is checked at the end is checked', async () => {
   const ends = new Map<string, number>()
   await fc.assert(
