@@ -134,7 +134,7 @@ async function deliver(
 ): Promise<object> {
   const name = config.name ?? ''
   const statement = database.statements[name]
-  if (statement === undefined) throw new Error(`the simulated database knows no statement ${name}: ${config.text}`)
+  if (statement === undefined) throw unknown(name, config.text)
   await pass(line, time)
   const fails = line.failures > 0
   if (fails) line.failures -= 1
@@ -146,6 +146,15 @@ async function deliver(
   if (fails) throw new Error('the connection was lost')
   await pass(line, time)
   return { rows, rowCount }
+}
+
+/** The loops take an error for one of the database and go on: this one ends the run instead. */
+function unknown(name: string, text: string): Error {
+  const error = new Error(`the simulated database knows no statement ${name}; add it to the tables: ${text}`)
+  queueMicrotask(() => {
+    throw error
+  })
+  return error
 }
 
 /** The way between a relay and its database. */
