@@ -14,7 +14,7 @@ test('no storm breaks a promise about messages, M1 to M6; and all that is promis
       for (const { status } of history.tables.announced) see(status)
       if (history.tables.waits > 0) see('waited')
     }),
-    { numRuns: 400 },
+    { numRuns: 300 },
   )
   for (const what of ['confirmed', 'dead', 'held', 'succeed', 'failed', 'waited']) {
     expect(seen.get(what) ?? 0, what).toBeGreaterThan(2)

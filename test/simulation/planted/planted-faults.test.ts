@@ -22,7 +22,7 @@ test('there is one for every promise, and in every part that runs', () => {
 })
 
 test('those that are quick to be found are found, and nothing without one', { timeout: 180_000 }, () => {
-  const { status, stdout, stderr } = run('--quick', '--sound', '150')
+  const { status, stdout, stderr } = run('--quick', '--sound', '100')
   expect({ status, stdout, stderr }).toMatchObject({ status: 0 })
 })
 

@@ -118,6 +118,8 @@ export class Store implements SimulatedDatabase {
       this.dueAtMs = this.nowMs
       return { rowCount: 1 }
     },
+    // Nothing here has a key that another one could wait for.
+    postcommit_expedite_followers_of: () => NOTHING,
     postcommit_record_outage: () => NOTHING,
     postcommit_end_outage: () => NOTHING,
   }
