@@ -147,7 +147,9 @@ function idleConnection(client: PgClient): Connection | undefined {
 
 function isConnection(connection: Connection): boolean {
   const methods = ['parse', 'bind', 'query', 'execute', 'sync', 'emit'] as const
-  return methods.every((name) => typeof connection[name] === 'function') && typeof connection.stream === 'object'
+  const { stream } = connection
+  const canBeCut = typeof stream === 'object' && stream !== null && typeof stream.destroy === 'function'
+  return canBeCut && methods.every((name) => typeof connection[name] === 'function')
 }
 
 function canGoAhead(statement: Statement): statement is Statement<AheadValue> {

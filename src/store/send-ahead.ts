@@ -93,7 +93,24 @@ function write(connection: Connection, { text, values }: Statement<AheadValue>):
   connection.execute({})
 }
 
-/** Takes the answers to so many statements out of the stream. */
+// What may come between the answers and is not one of them: news of the server, and the end of the connection.
+const PASSED_ON: ReadonlySet<string> = new Set([
+  'notice',
+  'notification',
+  'parameterStatus',
+  'message',
+  'newListener',
+  'removeListener',
+])
+const ENDS: ReadonlySet<string> = new Set(['error', 'end'])
+
+/**
+ * Takes the answers to so many statements out of the stream.
+ *
+ * An event that is none of those known here (a pg that names its events differently) ends the connection: the answers
+ * can no longer be told apart, and one that is taken for that of COMMIT would make a lost commit a certain one. The
+ * statement that waits is rejected as on a cut connection.
+ */
 function swallow(
   connection: Connection,
   count: number,
@@ -118,10 +135,23 @@ function swallow(
         onError()
         return emit.call(connection, event, ...args)
       default:
-        // Notices, parameters, notifications, the end of the connection.
+        if (PASSED_ON.has(event)) return emit.call(connection, event, ...args)
+        if (!ENDS.has(event)) return cutOff(connection, emit)
+        connection.emit = emit
         return emit.call(connection, event, ...args)
     }
   }
+}
+
+/** Ends the connection. What was read with the unknown event still follows it, so only the end is passed on. */
+function cutOff(connection: Connection, emit: Connection['emit']): true {
+  connection.emit = (event, ...args) => {
+    if (!ENDS.has(event)) return true
+    connection.emit = emit
+    return emit.call(connection, event, ...args)
+  }
+  connection.stream.destroy()
+  return true
 }
 
 function firstField(message: unknown): string {
