@@ -50,6 +50,11 @@ export interface OutboxOptions<Db extends DatabaseLike, Schemas extends MessageS
   readonly onRefused?: (error: unknown, about: { readonly gid: string }) => void
   /** How long to ask what became of a COMMIT whose answer was lost, milliseconds, default 10000. */
   readonly resolveMs?: number
+  /**
+   * Whether, over a pg Pool, BEGIN is sent together with the first statement and the messages together with COMMIT;
+   * default true. It saves two round trips a commit. `false` sends each statement by itself.
+   */
+  readonly sendAhead?: boolean
 }
 
 /** The numbers of {@link OutboxOptions} with their defaults, checked. */

@@ -148,7 +148,7 @@ export function createOutbox<Db extends DatabaseLike, const Schemas extends Mess
           done = { value }
           failpoint('sdk.before_commit')
         },
-        { caller: 'commit', gid, isolationLevel, xidFirst: route.xidFirst },
+        { caller: 'commit', gid, isolationLevel, xidFirst: route.xidFirst, sendAhead: options.sendAhead },
       )
     } catch (error) {
       if (error instanceof Repetition) return error.answer(gid)

@@ -37,6 +37,8 @@ export interface TransactionOptions {
    * before its last one: then that may go with COMMIT (see {@link Finish}).
    */
   readonly xidFirst?: boolean | undefined
+  /** Whether statements may share a round trip where the client can do that; default true. */
+  readonly sendAhead?: boolean | undefined
 }
 
 /**

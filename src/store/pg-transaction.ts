@@ -70,7 +70,8 @@ export function isUnopened(client: object): boolean {
 export function openTransaction(client: PgClient, key: object, options: TransactionOptions): PgTransaction {
   const identity = drawIdentity()
   const run = Object.assign(runOn(client), { identity })
-  const connection = options.opening === undefined ? idleConnection(client) : undefined
+  const isAhead = options.opening === undefined && options.sendAhead !== false
+  const connection = isAhead ? idleConnection(client) : undefined
   let takeBackBegin: () => boolean = () => false
   let xid: string | undefined
   let last: Statement<AheadValue> | undefined = assertTransaction(identity)
