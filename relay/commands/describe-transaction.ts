@@ -1,4 +1,4 @@
-import type { ShownTransaction } from '../operator/read-transactions.ts'
+import type { ShownTransaction } from '../people/read-transactions.ts'
 import { formatDuration } from './duration.ts'
 import { formatTable, shorten } from './table.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { ShownTransaction } from '../operator/read-transactions.ts'
+import type { ShownTransaction } from '../people/read-transactions.ts'
 import { explainTransaction } from './explain-transaction.ts'
 
 const createdAt = new Date(0)

@@ -1,4 +1,4 @@
-import type { ShownTransaction } from '../operator/read-transactions.ts'
+import type { ShownTransaction } from '../people/read-transactions.ts'
 import { formatDuration } from './duration.ts'
 
 /** Where a transaction stands and, if it has not ended, what it waits for: one sentence for a person. */

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { shownJson } from '../engine/error-text.ts'
-import type { ShownTransaction } from '../operator/read-transactions.ts'
+import type { ShownTransaction } from '../people/read-transactions.ts'
 import type { EntryOfGid } from '../store/redis-outbox/select-entries-of-gid.ts'
 import { selectGidOfDelivery } from '../store/select-gid-of-delivery.ts'
 import type { TransactionKey } from '../store/transaction/transaction-row.ts'
@@ -68,7 +68,7 @@ async function readStories(
   key: TransactionKey,
 ): Promise<(ShownTransaction & { readonly source: string })[]> {
   // Kysely takes longer to load than everything else a command needs.
-  const { transactionStory } = await import('../operator/read-transactions.ts')
+  const { transactionStory } = await import('../people/read-transactions.ts')
   const stories = await Promise.all(
     sources.map(async ({ source, pool }) => {
       const story = await transactionStory(pool, key)

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { shownJson } from '../engine/error-text.ts'
-import type { TransactionPage } from '../operator/read-transactions.ts'
+import type { TransactionPage } from '../people/read-transactions.ts'
 import type { TransactionFilter } from '../store/transaction/list-transactions.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
@@ -35,7 +35,7 @@ export async function showPage(
 ): Promise<void> {
   const asked = { ...filter, ...(tenant !== undefined && { tenant }), ...(before !== undefined && { before }) }
   // Kysely takes longer to load than everything else a command needs.
-  const { transactionPage } = await import('../operator/read-transactions.ts')
+  const { transactionPage } = await import('../people/read-transactions.ts')
   const page = await withCoordinator(context, command, ({ pool }) => transactionPage(pool, asked, limit))
   if (isGiven(command, 'json')) context.out(shownJson(page, 2))
   else for (const line of describePage(page)) context.out(line)

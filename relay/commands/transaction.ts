@@ -8,8 +8,8 @@ import {
   RESOLUTIONS,
   type Resolution,
   type TransactionAct,
-} from '../operator/act-on-transaction.ts'
-import type { ShownTransaction } from '../operator/read-transactions.ts'
+} from '../people/act-on-transaction.ts'
+import type { ShownTransaction } from '../people/read-transactions.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
 import { withCoordinator } from './coordinator-source.ts'
@@ -72,7 +72,7 @@ function showCommand(context: CommandContext): Command {
     .action(async (text: string, { tenant }: { readonly tenant: string }, command: Command) => {
       const gid = parseGid(text)
       // Kysely takes longer to load than everything else a command needs.
-      const { transactionStory } = await import('../operator/read-transactions.ts')
+      const { transactionStory } = await import('../people/read-transactions.ts')
       const story = await withCoordinator(context, command, ({ pool }) => transactionStory(pool, { tenant, gid }))
       if (story === undefined) throw new PostcommitError('POSTCOMMIT_UNKNOWN_TRANSACTION', { gid }, { gid })
       print(context, command, story, describeStory)

@@ -1,7 +1,7 @@
 import { createRelay, type Relay, type RelayOptions } from '@postcommit/relay'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { transactionPage } from '../../relay/operator/read-transactions.ts'
+import { transactionPage } from '../../relay/people/read-transactions.ts'
 import { gidOf, messageTo } from '../support/coordinators.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
