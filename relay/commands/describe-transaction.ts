@@ -1,5 +1,5 @@
+import { formatDuration } from '../people/duration.ts'
 import type { ShownTransaction } from '../people/read-transactions.ts'
-import { formatDuration } from './duration.ts'
 import { formatTable, shorten } from './table.ts'
 
 /** A transaction for people: how it stands, what became of each call, what went wrong, who did what. */

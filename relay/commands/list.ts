@@ -1,12 +1,12 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { parseGid } from 'postcommit/protocol'
 import { shownJson } from '../engine/error-text.ts'
+import { formatDuration, parseDuration } from '../people/duration.ts'
+import { nameOfMessage } from '../people/message-name.ts'
 import type { ListedMessage, MessageFilter } from '../store/list-messages.ts'
 import { MessageState } from '../store/message-state.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
-import { formatDuration, parseDuration } from './duration.ts'
-import { nameOfMessage } from './message-name.ts'
 import { withSources } from './sources.ts'
 import { formatTable, shorten } from './table.ts'
 
@@ -38,7 +38,7 @@ export function listCommand(context: CommandContext): Command {
     .action(async (options: ListOptions, command: Command) => {
       const filter = filterOf(options)
       // Kysely takes longer to load than everything else a command needs.
-      const { listPage } = await import('./list-page.ts')
+      const { listPage } = await import('../people/read-messages.ts')
       const pages = await withSources(context, command, async (sources) => {
         if (sources.length > 1 && options.before !== undefined) {
           command.error('error: --before needs --source, because ids are of one database')

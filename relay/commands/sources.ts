@@ -2,16 +2,15 @@ import type { Command } from 'commander'
 import pg from 'pg'
 import { PostcommitError } from 'postcommit/protocol'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
+import type { ReadableSource } from '../people/readable-source.ts'
 import { requireServableSchema } from '../store/migrate.ts'
 import { givenFlags } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
 import { devServers } from './dev/facts.ts'
 
 /** A source database that a command reads. */
-export interface OpenSource {
-  readonly source: string
+export interface OpenSource extends ReadableSource {
   readonly url: string
-  readonly pool: pg.Pool
 }
 
 const CONNECT_TIMEOUT_MS = 5000

@@ -1,11 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { shownJson } from '../engine/error-text.ts'
+import { formatDuration } from '../people/duration.ts'
 import type { TransactionPage } from '../people/read-transactions.ts'
 import type { TransactionFilter } from '../store/transaction/list-transactions.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
 import { withCoordinator } from './coordinator-source.ts'
-import { formatDuration } from './duration.ts'
 import { formatTable, shorten } from './table.ts'
 
 /** The flags of every list of transactions. */

@@ -3,8 +3,8 @@ import { createRelay, type Relay } from '@postcommit/relay'
 import { pino } from 'pino'
 import { createOutbox } from 'postcommit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { findMessages } from '../../relay/commands/find-messages.ts'
 import { dropOldPartitions } from '../../relay/housekeeping/partitions.ts'
+import { findMessages } from '../../relay/people/find-messages.ts'
 import { advanceSequence } from '../../relay/store/advance-sequence.ts'
 import { selectLogBacklog } from '../../relay/store/select-log-backlog.ts'
 import { selectPartitions } from '../../relay/store/select-partitions.ts'
@@ -189,7 +189,7 @@ test('nor is one in which a message has appeared that no reader looks for, or is
   await drop()
   const { rows } = await db.pool.query('select gid from postcommit.outbox where id between 2 and 600')
   expect(rows).toHaveLength(1)
-  const { messages } = await findMessages({ source: 'main', url: db.url, pool: db.pool }, rows[0].gid)
+  const { messages } = await findMessages({ source: 'main', pool: db.pool }, rows[0].gid)
   expect(messages).toMatchObject([{ state: 'waiting' }])
   const writer = await db.pool.connect()
   await writer.query('begin')

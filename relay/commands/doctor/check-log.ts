@@ -1,6 +1,8 @@
 import type pg from 'pg'
 import { NATS_DESTINATION } from 'postcommit/protocol'
 import type { RelayConfig } from '../../config/schema.ts'
+import { formatDuration } from '../../people/duration.ts'
+import { troubleText } from '../../people/trouble-text.ts'
 import { selectSequenceLag } from '../../store/advance-sequence.ts'
 import { countDefaultPartition } from '../../store/count-default-partition.ts'
 import { countDeliveries } from '../../store/count-deliveries.ts'
@@ -11,8 +13,6 @@ import { selectPartitions } from '../../store/select-partitions.ts'
 import { selectPositions } from '../../store/select-positions.ts'
 import { selectRelays } from '../../store/select-relays.ts'
 import { selectTrouble } from '../../store/select-trouble.ts'
-import { formatDuration } from '../duration.ts'
-import { troubleText } from '../trouble-text.ts'
 import { type Check, checksAbout } from './check.ts'
 
 const OLD_MS = 60_000

@@ -1,8 +1,8 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { Holding, hasMessage } from '../../broker/has-message.ts'
+import { formatDuration } from '../../people/duration.ts'
 import type { Acknowledgement } from '../../store/insert-broker-marks.ts'
 import type { BrokerLoss } from '../../store/select-broker-losses.ts'
-import { formatDuration } from '../duration.ts'
 import { reasonOf } from '../sources.ts'
 import { type Check, checksAbout } from './check.ts'
 

@@ -8,7 +8,7 @@ import { selectPositions } from '../store/select-positions.ts'
 import { selectRelays } from '../store/select-relays.ts'
 import { selectTrouble } from '../store/select-trouble.ts'
 import { explain, type RelayPresence } from './explain.ts'
-import type { OpenSource } from './sources.ts'
+import type { ReadableSource } from './readable-source.ts'
 
 /** One message of a gid, with its story and the sentence that sums it up. */
 export interface InspectedMessage {
@@ -37,7 +37,7 @@ const BEFORE_MS = 15 * 60_000
 const AFTER_MS = 60 * 60_000
 
 /** Finds what one database knows of a gid. */
-export async function findMessages({ source, pool }: OpenSource, gid: string) {
+export async function findMessages({ source, pool }: ReadableSource, gid: string) {
   const deliveries = await selectDeliveriesOfGid(pool, gid)
   const [attempts, positions, relays, claimedAt, entries, troubles] = await Promise.all([
     selectAttempts(
@@ -78,7 +78,7 @@ export async function findMessages({ source, pool }: OpenSource, gid: string) {
 }
 
 /** Looks where the gid says that it was drawn, and only then through the whole log. */
-async function findInLog(pool: OpenSource['pool'], gid: string, committedAt: Date | undefined) {
+async function findInLog(pool: ReadableSource['pool'], gid: string, committedAt: Date | undefined) {
   const near = committedAt?.getTime() ?? drawnAtMs(gid)
   if (near !== undefined) {
     const within: InsertedWithin = { fromMs: near - BEFORE_MS, toMs: near + AFTER_MS }

@@ -4,7 +4,7 @@ import { selectConfirmedAfter } from '../store/select-confirmed-after.ts'
 import { type ShardPosition, selectPositions } from '../store/select-positions.ts'
 import { selectPublishedBetween } from '../store/select-published-between.ts'
 import { selectTailStart } from '../store/select-tail-start.ts'
-import type { OpenSource } from './sources.ts'
+import type { ReadableSource } from './readable-source.ts'
 
 /** Something that happened to a message. */
 export interface MessageEvent {
@@ -39,7 +39,7 @@ const OVERLAP_IDS = 200n
 const OVERLAP_MS = 2000
 
 /** Watches one database; each call of the function that it resolves to tells what happened since the last. */
-export async function followMessages({ source, pool }: OpenSource): Promise<() => Promise<Look>> {
+export async function followMessages({ source, pool }: ReadableSource): Promise<() => Promise<Look>> {
   const start = await selectTailStart(pool)
   const shown = recentlyShown()
   let positions = new Map((await selectPositions(pool)).map((position) => [position.shard, position]))
@@ -105,7 +105,7 @@ export async function followMessages({ source, pool }: OpenSource): Promise<() =
   }
 }
 
-function publishedSince(pool: OpenSource['pool'], last: ShardPosition, now: ShardPosition) {
+function publishedSince(pool: ReadableSource['pool'], last: ShardPosition, now: ShardPosition) {
   if (last.snapshot === now.snapshot) return []
   const { low, slotFirst, slotLast } = last
   const range = { after: parseSnapshot(last.snapshot), until: now.snapshot, low, slotFirst, slotLast }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import type { ShownTransaction } from '../people/read-transactions.ts'
 import { explainTransaction } from './explain-transaction.ts'
+import type { ShownTransaction } from './read-transactions.ts'
 
 const createdAt = new Date(0)
 const story = (given: Partial<ShownTransaction>): ShownTransaction => ({

@@ -1,5 +1,5 @@
-import type { ShownTransaction } from '../people/read-transactions.ts'
 import { formatDuration } from './duration.ts'
+import type { ShownTransaction } from './read-transactions.ts'
 
 /** Where a transaction stands and, if it has not ended, what it waits for: one sentence for a person. */
 export function explainTransaction(story: ShownTransaction): string {
