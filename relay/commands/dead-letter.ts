@@ -1,11 +1,13 @@
 import { hostname, userInfo } from 'node:os'
 import { Command } from 'commander'
 import { shownJson } from '../engine/error-text.ts'
+import { actOnDeadLetters, type DeadLetterAct, type DeadLetterSelection } from '../people/act-on-dead-letters.ts'
 import { formatDuration } from '../people/duration.ts'
-import { type MessageName, nameOfMessage, readMessageName } from '../people/message-name.ts'
-import { discardDeadLetters } from '../store/discard-dead-letters.ts'
-import { requeueDeadLetters } from '../store/requeue-dead-letters.ts'
-import { type DeadLetter, selectDeadLetters } from '../store/select-dead-letters.ts'
+import { nameOfMessage, readMessageName } from '../people/message-name.ts'
+import { deadLetterPage, operatorActPage } from '../people/read-dead-letters.ts'
+import type { DeadLetter } from '../store/select-dead-letters.ts'
+import type { NamedDeadLetter } from '../store/select-named-dead-letters.ts'
+import type { OperatorActRow } from '../store/select-operator-acts.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
 import { ExitCode } from './exit-code.ts'
@@ -24,9 +26,6 @@ interface ActOptions {
   readonly dryRun?: boolean
 }
 
-/** A dead letter of one of several databases. */
-type Found = DeadLetter & { readonly source: string }
-
 const PAGE = 1000
 
 export function deadLetterCommand(context: CommandContext): Command {
@@ -37,6 +36,7 @@ export function deadLetterCommand(context: CommandContext): Command {
       actCommand(context, 'requeue', 'puts dead letters back: due now, in their place in the order of their key'),
     )
     .addCommand(actCommand(context, 'discard', 'gives dead letters up, which lets the messages behind them pass'))
+    .addCommand(actsCommand(context))
 }
 
 function listCommand(context: CommandContext): Command {
@@ -51,7 +51,7 @@ function listCommand(context: CommandContext): Command {
     })
 }
 
-function actCommand(context: CommandContext, name: 'requeue' | 'discard', description: string): Command {
+function actCommand(context: CommandContext, name: DeadLetterAct, description: string): Command {
   const command = addSourceFlags(new Command(name))
     .description(description)
     .argument('[messages...]', 'gids, gid:branch for single messages, or #number where the gid is not valid')
@@ -62,83 +62,50 @@ function actCommand(context: CommandContext, name: 'requeue' | 'discard', descri
     .option('--source <name>', 'only this database')
   const reason = 'why, for the record'
   if (name === 'discard') command.requiredOption('--reason <text>', reason)
-  else command.option('--reason <text>', reason, 'the cause is mended')
+  else command.option('--reason <text>', reason, 'the cause is fixed')
   return command.action(async (messages: readonly string[], options: ActOptions, self: Command) => {
     if (messages.length > 0 === (options.all === true)) self.error('error: name the messages, or give --all')
-    const chosen = messages.map(readMessageName)
+    const selection = selectionOf(messages, options)
+    const { actor, reason = '', dryRun = false } = options
     const done = await withSources(context, self, async (sources) => {
-      const found = await findChosen(sources, chosen, options)
-      return options.dryRun === true ? found : act(name, sources, found, options)
+      const acted: NamedDeadLetter[] = []
+      for (const { pool } of sources) {
+        acted.push(...(await actOnDeadLetters(pool, name, selection, { actor, reason, dryRun })).done)
+      }
+      return acted
     })
     if (done.length === 0) context.finish(ExitCode.Failed)
     if (isGiven(self, 'json')) {
       return context.out(
-        shownJson(
-          { [name === 'requeue' ? 'requeued' : 'discarded']: done.map(nameOfMessage), dryRun: options.dryRun === true },
-          2,
-        ),
+        shownJson({ [name === 'requeue' ? 'requeued' : 'discarded']: done.map(nameOfMessage), dryRun }, 2),
       )
     }
     for (const letter of done) context.out(nameOfMessage(letter))
-    context.out(summary(name, done.length, options.dryRun === true))
+    context.out(summary(name, done.length, dryRun))
   })
 }
 
-async function findChosen(
-  sources: readonly OpenSource[],
-  chosen: readonly MessageName[],
-  { all, destination }: ActOptions,
-): Promise<readonly Found[]> {
-  if (all === true) return findAll(sources, { ...(destination !== undefined && { destination }) })
-  const found = await Promise.all(
-    chosen.map(async (name) => {
-      const of = 'id' in name ? {} : { gid: name.gid }
-      const letters = await findAll(sources, { ...of, ...(destination !== undefined && { destination }) })
-      if ('id' in name) return letters.filter(({ id }) => id === name.id)
-      return letters.filter(({ branch }) => name.branch === undefined || branch === name.branch)
-    }),
-  )
-  return found.flat()
+function selectionOf(messages: readonly string[], { all, destination }: ActOptions): DeadLetterSelection {
+  return all === true ? { traits: { destination } } : { names: messages.map(readMessageName), destination }
 }
 
 async function findAll(
   sources: readonly OpenSource[],
-  filter: { readonly gid?: string; readonly destination?: string },
-): Promise<readonly Found[]> {
-  const found: Found[] = []
+  { destination }: ListOptions,
+): Promise<readonly (DeadLetter & { readonly source: string })[]> {
+  const found: (DeadLetter & { readonly source: string })[] = []
   for (const { source, pool } of sources) {
-    for (let afterId: string | undefined; ; ) {
-      const page = await selectDeadLetters(pool, { ...filter, afterId, limit: PAGE })
-      found.push(...page.map((letter) => ({ source, ...letter })))
-      afterId = page.at(-1)?.id
-      if (page.length < PAGE) break
-    }
+    let after: string | undefined
+    do {
+      const page = await deadLetterPage(pool, { destination }, after, PAGE)
+      found.push(...page.deadLetters.map((letter) => ({ source, ...letter })))
+      after = page.after ?? undefined
+    } while (after !== undefined)
   }
   return found
 }
 
-/** Acts page by page, so that no statement holds thousands of rows; returns what was still dead and is done. */
-async function act(
-  name: 'requeue' | 'discard',
-  sources: readonly OpenSource[],
-  found: readonly Found[],
-  { actor, reason = '' }: ActOptions,
-): Promise<readonly Found[]> {
-  const done: Found[] = []
-  for (const { source, pool } of sources) {
-    const letters = found.filter((letter) => letter.source === source)
-    for (let first = 0; first < letters.length; first += PAGE) {
-      const page = letters.slice(first, first + PAGE)
-      const ids = page.map(({ id }) => id)
-      const write = name === 'requeue' ? requeueDeadLetters : discardDeadLetters
-      const written = new Set(await write(pool, ids, { actor, reason }))
-      done.push(...page.filter(({ id }) => written.has(id)))
-    }
-  }
-  return done
-}
-
-function describe(found: readonly Found[]): readonly string[] {
+function describe(found: readonly DeadLetter[]): readonly string[] {
   if (found.length === 0) return ['No dead letters.']
   const rows = found.map((letter) => [
     nameOfMessage(letter),
@@ -153,8 +120,38 @@ function describe(found: readonly Found[]): readonly string[] {
   return formatTable([['MESSAGE', 'DESTINATION', 'TOPIC', 'KEY', 'AGE', 'FAILED', 'HOLDS BACK', 'LAST ERROR'], ...rows])
 }
 
-function summary(name: 'requeue' | 'discard', count: number, dryRun: boolean): string {
+function summary(name: DeadLetterAct, count: number, dryRun: boolean): string {
   if (count === 0) return 'None of these is a dead letter.'
   const letters = `${count} dead letter${count === 1 ? '' : 's'}`
   return dryRun ? `Would ${name} ${letters}.` : `${name === 'requeue' ? 'Requeued' : 'Discarded'} ${letters}.`
+}
+
+/** As many as a screen shows; the API has the pages behind. */
+const ACTS_MAX = 100
+
+function actsCommand(context: CommandContext): Command {
+  return addSourceFlags(new Command('acts'))
+    .description('what operators requeued and discarded, newest first: when, who, how many, why')
+    .option('--source <name>', 'only this database')
+    .action(async (_, command: Command) => {
+      const sources = await withSources(context, command, (opened) =>
+        Promise.all(
+          opened.map(async ({ source, pool }) => ({ source, ...(await operatorActPage(pool, undefined, ACTS_MAX)) })),
+        ),
+      )
+      if (isGiven(command, 'json')) return context.out(shownJson({ sources }, 2))
+      const acts = sources.flatMap((page) => page.acts)
+      if (acts.length === 0) return context.out('No dead letter was requeued or discarded.')
+      for (const line of formatTable([
+        ['TIME', 'ACT', 'MESSAGES', 'OPERATOR', 'WHICH', 'REASON'],
+        ...acts.map(rowOfAct),
+      ])) {
+        context.out(line)
+      }
+    })
+}
+
+function rowOfAct({ at, act, messages, actor, selection, reason }: OperatorActRow): string[] {
+  const time = at.toISOString().slice(0, 19).replace('T', ' ')
+  return [time, act, String(messages), shorten(actor, 40), shorten(JSON.stringify(selection), 60), shorten(reason, 60)]
 }

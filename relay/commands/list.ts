@@ -3,6 +3,7 @@ import { parseGid } from 'postcommit/protocol'
 import { shownJson } from '../engine/error-text.ts'
 import { formatDuration, parseDuration } from '../people/duration.ts'
 import { nameOfMessage } from '../people/message-name.ts'
+import type { MessagePage } from '../people/read-messages.ts'
 import type { ListedMessage, MessageFilter } from '../store/list-messages.ts'
 import { MessageState } from '../store/message-state.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
@@ -38,44 +39,36 @@ export function listCommand(context: CommandContext): Command {
     .action(async (options: ListOptions, command: Command) => {
       const filter = filterOf(options)
       // Kysely takes longer to load than everything else a command needs.
-      const { listPage } = await import('../people/read-messages.ts')
+      const { messagePage } = await import('../people/read-messages.ts')
       const pages = await withSources(context, command, async (sources) => {
         if (sources.length > 1 && options.before !== undefined) {
           command.error('error: --before needs --source, because ids are of one database')
         }
         const read = sources.map(async ({ source, pool }) => ({
           source,
-          messages: await listPage(pool, filter, options.limit),
+          ...(await messagePage(pool, filter, options.limit)),
         }))
         return Promise.all(read)
       })
-      if (isGiven(command, 'json')) return context.out(shownJson({ sources: pages.map(withCursor(options.limit)) }, 2))
-      for (const line of describePages(pages, options.limit)) context.out(line)
+      if (isGiven(command, 'json')) return context.out(shownJson({ sources: pages }, 2))
+      for (const line of describePages(pages)) context.out(line)
     })
 }
 
-interface Page {
+interface Page extends MessagePage {
   readonly source: string
-  readonly messages: readonly ListedMessage[]
 }
 
-const withCursor = (limit: number) => (page: Page) => ({
-  ...page,
-  before: page.messages.length < limit ? null : (page.messages.at(-1)?.id ?? null),
-})
-
-function describePages(pages: readonly Page[], limit: number): readonly string[] {
+function describePages(pages: readonly Page[]): readonly string[] {
   const several = pages.length > 1
   const head = ['MESSAGE', 'STATE', 'DESTINATION', 'TOPIC', 'KEY', 'AGE', 'NEXT', 'FAILED', 'LAST ERROR']
   const rows = pages.flatMap(({ source, messages }) =>
     messages.map((message) => [...(several ? [source] : []), ...rowOf(message)]),
   )
   if (rows.length === 0) return ['No message fits.']
-  const more = pages
-    .map(withCursor(limit))
-    .flatMap(({ source, before }) =>
-      before === null ? [] : [`More: the same with ${several ? `--source ${source} ` : ''}--before ${before}`],
-    )
+  const more = pages.flatMap(({ source, before }) =>
+    before === null ? [] : [`More: the same with ${several ? `--source ${source} ` : ''}--before ${before}`],
+  )
   return [...formatTable([[...(several ? ['SOURCE'] : []), ...head], ...rows]), ...more]
 }
 

@@ -1,48 +1,25 @@
 import { Command } from 'commander'
 import { maskUrl } from '../config/mask.ts'
 import { shownJson } from '../engine/error-text.ts'
-import { originOf } from '../engine/whereabouts.ts'
 import { formatDuration } from '../people/duration.ts'
+import { type Overview, readOverview } from '../people/read-overview.ts'
 import { troubleText } from '../people/trouble-text.ts'
-import { countDeliveries, type DeliveryCount } from '../store/count-deliveries.ts'
-import { type StockRow, selectStocks } from '../store/redis-outbox/select-stocks.ts'
-import { type BrokerLoss, selectBrokerLosses } from '../store/select-broker-losses.ts'
-import { selectInstallation } from '../store/select-installation.ts'
-import { BACKLOG_COUNT_MAX, type LogBacklog, selectLogBacklog } from '../store/select-log-backlog.ts'
-import { type ShardPosition, selectPositions } from '../store/select-positions.ts'
-import { type RelayRow, selectRelays } from '../store/select-relays.ts'
-import { selectServerFacts } from '../store/select-server-facts.ts'
-import { selectTrouble, type Trouble } from '../store/select-trouble.ts'
-import { countTransactions, type TransactionCounts } from '../store/transaction/count-transactions.ts'
+import type { DeliveryCount } from '../store/count-deliveries.ts'
+import type { StockRow } from '../store/redis-outbox/select-stocks.ts'
+import type { BrokerLoss } from '../store/select-broker-losses.ts'
+import { BACKLOG_COUNT_MAX } from '../store/select-log-backlog.ts'
+import type { ShardPosition } from '../store/select-positions.ts'
+import type { RelayRow } from '../store/select-relays.ts'
+import type { TransactionCounts } from '../store/transaction/count-transactions.ts'
 import { addSourceFlags, isGiven } from './config-flags.ts'
 import type { CommandContext } from './context.ts'
 import { type OpenSource, withSources } from './sources.ts'
 import { formatTable } from './table.ts'
 
-const LOCK_NOT_AVAILABLE = '55P03'
-const QUERY_CANCELED = '57014'
-
 /** How one source stands. */
-interface SourceStatus {
+interface SourceStatus extends Overview {
   readonly source: string
   readonly database: string
-  readonly log: LogBacklog
-  /** Where the log was written, if not in this database: then nothing is known of what waits. */
-  readonly origin: string | null
-  /** Why committed transactions may be missing. */
-  readonly doubt: string | null
-  /** null: not known, as what is null in `log`. */
-  readonly deliveries: readonly DeliveryCount[] | null
-  /** Global transactions that have not ended. */
-  readonly transactions: TransactionCounts
-  /** What is sold in Redis. */
-  readonly stocks: readonly StockRow[]
-  readonly relays: readonly RelayRow[]
-  readonly shards: readonly ShardPosition[]
-  /** Streams that had lost what they acknowledged, within the retention. */
-  readonly losses: readonly BrokerLoss[]
-  /** What relays say is in their way. */
-  readonly troubles: readonly Trouble[]
 }
 
 export function statusCommand(context: CommandContext): Command {
@@ -57,32 +34,7 @@ export function statusCommand(context: CommandContext): Command {
 }
 
 async function readStatus({ source, url, pool }: OpenSource): Promise<SourceStatus> {
-  const [log, deliveries, transactions, stocks, relays, shards, losses, installation, facts, troubles] =
-    await Promise.all([
-      selectLogBacklog(pool).catch(orUnknown({ messages: null, oldestAgeSeconds: null })),
-      countDeliveries(pool).catch(orUnknown(null)),
-      countTransactions(pool),
-      selectStocks(pool),
-      selectRelays(pool),
-      selectPositions(pool),
-      selectBrokerLosses(pool),
-      selectInstallation(pool),
-      selectServerFacts(pool),
-      selectTrouble(pool),
-    ])
-  const { doubt } = installation
-  const origin = originOf(installation, facts) ?? null
-  const queues = { log, deliveries, transactions, stocks, relays, shards }
-  return { source, database: maskUrl(url), origin, doubt, ...queues, losses, troubles }
-}
-
-/** What is locked, or takes too long to count, is not known; all else is worth showing. */
-function orUnknown<T>(unknown: T): (error: unknown) => T {
-  return (error) => {
-    const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
-    if (code === LOCK_NOT_AVAILABLE || code === QUERY_CANCELED) return unknown
-    throw error
-  }
+  return { source, database: maskUrl(url), ...(await readOverview(pool)) }
 }
 
 function describeSource(status: SourceStatus): readonly string[] {

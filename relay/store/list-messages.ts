@@ -1,6 +1,7 @@
 import { type Expression, type Kysely, type SqlBool, sql } from 'kysely'
 import { DeliveryState } from 'postcommit/protocol'
 import { HANDED_ON, MAY_WAIT } from './handed-on.ts'
+import { likePattern, likePrefix } from './like-pattern.ts'
 import type { MessageState } from './message-state.ts'
 import type { Tables } from './tables.ts'
 
@@ -12,6 +13,12 @@ export interface MessageFilter {
   readonly target?: string
   readonly key?: string
   readonly gid?: string
+  /** What the gid begins with. */
+  readonly gidPrefix?: string
+  /** Committed at or after. */
+  readonly since?: Date
+  /** Committed before. */
+  readonly until?: Date
   /** Committed within so many milliseconds, by the database's clock. */
   readonly sinceMs?: number
   /** Only messages before this id: the last one of the page before. */
@@ -39,7 +46,8 @@ export interface ListedMessage {
  * is the keyset of both, and a message that was set aside has the same id in both and is shown once, with its fate.
  *
  * Plan: each side is an index scan backwards over its primary key, stopped by LIMIT; `gid` uses delivery_gid, and
- * `waiting` reads the new end of the log only. Other filters walk back through what retention keeps.
+ * `waiting` reads the new end of the log only. Other filters walk back through what retention keeps:
+ * an index for each would be paid for by every commit. The caller has a statement timeout.
  */
 export async function listMessages(
   db: Kysely<Tables>,
@@ -73,7 +81,10 @@ function deliveries(db: Kysely<Tables>, filter: MessageFilter, limit: number) {
         ...given(filter.target, (target) => row('d.target', 'like', likePattern(target))),
         ...given(filter.key, (key) => row('d.key', '=', key)),
         ...given(filter.gid, (gid) => row('d.gid', '=', gid)),
+        ...given(filter.gidPrefix, (prefix) => row('d.gid', 'like', likePrefix(prefix))),
         ...given(filter.sinceMs, (sinceMs) => row('d.created_at', '>=', ago(sinceMs))),
+        ...given(filter.since, (since) => row('d.created_at', '>=', since)),
+        ...given(filter.until, (until) => row('d.created_at', '<', until)),
         ...given(filter.before, (id) => row('d.id', '<', id)),
       ]),
     )
@@ -105,7 +116,10 @@ function log(db: Kysely<Tables>, filter: MessageFilter, limit: number) {
         ...given(filter.target, (target) => row('log.topic', 'like', likePattern(target))),
         ...given(filter.key, (key) => row('log.key', '=', key)),
         ...given(filter.gid, (gid) => row('log.gid', '=', gid)),
+        ...given(filter.gidPrefix, (prefix) => row('log.gid', 'like', likePrefix(prefix))),
         ...given(filter.sinceMs, (sinceMs) => row('log.created_at', '>=', ago(sinceMs))),
+        ...given(filter.since, (since) => row('log.created_at', '>=', since)),
+        ...given(filter.until, (until) => row('log.created_at', '<', until)),
         ...given(filter.before, (id) => row('log.id', '<', id)),
       ]),
     )
@@ -133,8 +147,3 @@ const dueIn = sql<number>`extract(epoch from greatest(d.due_at, d.lease_until) -
 
 const ago = (milliseconds: number) =>
   sql<Date>`statement_timestamp() - ${milliseconds}::float8 * interval '1 millisecond'`
-
-/** A LIKE pattern in which only `*` is special. */
-function likePattern(text: string): string {
-  return text.replace(/[\\%_]/g, '\\$&').replaceAll('*', '%')
-}

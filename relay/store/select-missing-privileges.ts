@@ -11,6 +11,7 @@ from (values
   ('delivery', 'SELECT'), ('delivery', 'INSERT'), ('delivery', 'UPDATE'), ('delivery', 'DELETE'),
   ('claim', 'SELECT'), ('claim', 'INSERT'), ('claim', 'DELETE'),
   ('attempt', 'SELECT'), ('attempt', 'INSERT'),
+  ('operator_act', 'SELECT'), ('operator_act', 'INSERT'), ('operator_act', 'UPDATE'),
   ('global_transaction', 'SELECT'), ('global_transaction', 'UPDATE'),
   ('trouble', 'SELECT'), ('trouble', 'INSERT'), ('trouble', 'UPDATE'), ('trouble', 'DELETE'),
   ('relay', 'SELECT'), ('relay', 'INSERT'), ('relay', 'UPDATE'), ('relay', 'DELETE'),

@@ -11,6 +11,7 @@ import {
   dispatcherSessions,
   insertDeliveries,
   insertTestRelay,
+  notedAct,
 } from '../support/deliveries.ts'
 
 let db: TestDatabase
@@ -30,7 +31,7 @@ beforeEach(async () => {
 })
 afterEach(() => pool.query('truncate postcommit.delivery, postcommit.claim, postcommit.relay cascade'))
 
-const act = { actor: 'anna@desk', reason: 'the address was wrong' }
+const act = notedAct('anna@desk', 'the address was wrong')
 const attempts = async () =>
   (await pool.query('select delivery_id, event, attempt, detail, actor from postcommit.attempt order by id')).rows
 

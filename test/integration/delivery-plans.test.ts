@@ -14,7 +14,7 @@ import { requeueDeadLetters } from '../../relay/store/requeue-dead-letters.ts'
 import { selectDeadLetters } from '../../relay/store/select-dead-letters.ts'
 import { selectNextDue } from '../../relay/store/select-next-due.ts'
 import { database, type TestDatabase } from '../support/database.ts'
-import { dispatcherSessions, insertTestRelay } from '../support/deliveries.ts'
+import { dispatcherSessions, insertTestRelay, notedAct } from '../support/deliveries.ts'
 import { explain } from '../support/explain.ts'
 
 let db: TestDatabase
@@ -33,7 +33,7 @@ const slots = [
   { destination: 'stock', free: 32 },
   { destination: 'mail', free: 32 },
 ]
-const act = { actor: 'test', reason: 'test' }
+const act = notedAct('test', 'test')
 const statements: Record<string, (client: Queryable) => Promise<unknown>> = {
   claimDue: (client) => claimDue(client, relay, randomUUID(), 60_000, slots, 500),
   recordSettlements: (client) =>

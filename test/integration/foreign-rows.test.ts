@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { requeueDeadLetters } from '../../relay/store/requeue-dead-letters.ts'
 import { selectDeadLetters } from '../../relay/store/select-dead-letters.ts'
 import { database, type TestDatabase } from '../support/database.ts'
+import { notedAct } from '../support/deliveries.ts'
 import { eventually } from '../support/eventually.ts'
 import { allowForeignRows, FOREIGN_PUBLISHES, type ForeignRow, insertForeign } from '../support/foreign-rows.ts'
 import { type HttpService, httpService } from '../support/http-service.ts'
@@ -149,7 +150,7 @@ from generate_series($2::int, $2::int + 199) n`,
       { ...healthy(2), key: 'other' },
     ])
     await eventually(async () => expect(await payloads()).toEqual([2]))
-    await requeueDeadLetters(db.pool, [id], { actor: 'anna', reason: 'try' })
+    await requeueDeadLetters(db.pool, [id], notedAct('anna', 'try'))
     await eventually(async () => {
       const { rows } = await db.pool.query(
         'select event, detail from postcommit.attempt where delivery_id = $1 order by id',

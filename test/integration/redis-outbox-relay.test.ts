@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { requeueDeadLetters } from '../../relay/store/requeue-dead-letters.ts'
 import { selectDeadLetters } from '../../relay/store/select-dead-letters.ts'
 import { database, type TestDatabase } from '../support/database.ts'
+import { notedAct } from '../support/deliveries.ts'
 import { eventually } from '../support/eventually.ts'
 import { redis, type TestRedis } from '../support/redis.ts'
 
@@ -254,7 +255,7 @@ describe('a Redis that lost its data', () => {
     await requeueDeadLetters(
       db.pool,
       dead.map(({ id }) => id),
-      { actor: 'tester', reason: 'they were told so' },
+      notedAct('tester', 'they were told so'),
     )
     await soon(async () => expect(await guard()).toMatchObject({ sold: 4 }))
     await expect(redisOutbox(clients.ioredis, { name: 'never' }).reopen(db.pool)).rejects.toMatchObject({
@@ -303,7 +304,7 @@ describe('what cannot be written', () => {
     await requeueDeadLetters(
       db.pool,
       dead.map(({ id }) => id),
-      { actor: 'tester', reason: 'mended' },
+      notedAct('tester', 'mended'),
     )
     await soon(async () => expect(await orders()).toBe(10))
     expect(await guard()).toMatchObject({ sold: 10 })

@@ -8,6 +8,7 @@ import { discardDeadLetters } from '../../relay/store/discard-dead-letters.ts'
 import { requeueDeadLetters } from '../../relay/store/requeue-dead-letters.ts'
 import { selectDeadLetters } from '../../relay/store/select-dead-letters.ts'
 import { database, type TestDatabase } from '../support/database.ts'
+import { notedAct } from '../support/deliveries.ts'
 import { eventually } from '../support/eventually.ts'
 import { nats, type TestNats, type TestStream } from '../support/nats.ts'
 
@@ -143,7 +144,7 @@ describe('relay', () => {
     expect(seen).not.toContain('"a2"')
     const [head] = await selectDeadLetters(db.pool, { limit: 10 })
     expect(head).toMatchObject({ destination: 'stock', key: 'a', lastStatus: 410, holds: 2 })
-    const act = { actor: 'test', reason: 'was never meant' }
+    const act = notedAct('test', 'was never meant')
     expect(await discardDeadLetters(db.pool, [head?.id ?? ''], act)).toEqual([head?.id])
     await eventually(async () => expect(new Set(await settledStates())).toEqual(new Set(['discarded', 'confirmed'])))
     expect(seen.filter((body) => body.includes('a'))).toEqual(['"a2"', '"a3"'])
@@ -167,7 +168,7 @@ describe('relay', () => {
     await requeueDeadLetters(
       db.pool,
       letters.map(({ id }) => id),
-      { actor: 'test', reason: 'healed' },
+      notedAct('test', 'healed'),
     )
     await eventually(async () => expect(await settledStates()).toEqual(['confirmed', 'confirmed', 'confirmed']))
     expect(seen).toEqual(['1', '2', '3'])
@@ -223,7 +224,7 @@ describe('relay', () => {
     await eventually(async () => expect(await gauges()).toEqual({ backlog: 1, dead: 1 }), { timeoutMs: 10_000 })
     const dead = await selectDeadLetters(db.pool, { limit: 10 })
     answer = 200
-    await discardDeadLetters(db.pool, [dead[0]?.id ?? ''], { actor: 'test', reason: 'gone' })
+    await discardDeadLetters(db.pool, [dead[0]?.id ?? ''], notedAct('test', 'gone'))
     await eventually(async () => expect(await gauges()).toEqual({ backlog: 0, dead: 0 }))
   })
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { DISPATCHER_OPTIONS } from '../../relay/sessions.ts'
 import { type Claimed, claimDue } from '../../relay/store/claim-due.ts'
+import type { NotedAct } from '../../relay/store/note-operator-act.ts'
 import type { Queryable } from '../../relay/store/queryable.ts'
 
 /** What a test says of a row of `delivery`; the rest does not matter to it. */
@@ -69,6 +70,11 @@ export async function claimFrom(
 ): Promise<Claimed & { readonly token: string }> {
   const token = randomUUID()
   return { ...(await claimDue(client, relay, token, leaseMs, [{ destination, free }], depth)), token }
+}
+
+/** An act on dead letters of its own. */
+export function notedAct(actor = 'test', reason = 'test'): NotedAct {
+  return { actor, reason, token: randomUUID(), selection: {} }
 }
 
 /** Options for a pool whose sessions are those of the dispatcher. */

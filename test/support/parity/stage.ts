@@ -9,6 +9,7 @@ import { discardDeadLetters } from '../../../relay/store/discard-dead-letters.ts
 import { requeueDeadLetters } from '../../../relay/store/requeue-dead-letters.ts'
 import { selectDeadLetters } from '../../../relay/store/select-dead-letters.ts'
 import { database } from '../database.ts'
+import { notedAct } from '../deliveries.ts'
 import { eventually } from '../eventually.ts'
 import { type HttpService, httpService } from '../http-service.ts'
 import { nats, type TestStream } from '../nats.ts'
@@ -119,7 +120,7 @@ function stageOf({ mode, outbox, stock, stream, pool, answers }: Cast): ParitySt
     return all
   }
   const dead = () => selectDeadLetters(pool, { limit: 1000 })
-  const act = { actor: 'operator', reason: 'parity' }
+  const act = notedAct('operator', 'parity')
   return {
     mode,
     outbox,
