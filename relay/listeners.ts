@@ -1,11 +1,13 @@
 import pg from 'pg'
 import type { Logger } from 'pino'
 import type { DtmOptions } from './api/dtm/dtm-server.ts'
+import { type BrokerState, QUERY_MS } from './api/operated.ts'
 import type { Api, ApiOptions } from './api/server.ts'
 import type { TargetRules } from './coordinator/target-rules.ts'
 import type { AddressRules } from './destinations/address-rules.ts'
 import type { Listening } from './http-server.ts'
 import type { Metrics } from './observe/metrics.ts'
+import type { ReadableSource } from './people/readable-source.ts'
 import type { SessionConfig } from './sessions.ts'
 import type { ServedTransactions } from './transactions.ts'
 
@@ -23,6 +25,9 @@ export interface ListenersOptions {
   readonly dtm: DtmOptions | undefined
   /** The database of the transactions. */
   readonly database: SessionConfig
+  /** All source databases by name, for what operators look at and do. */
+  readonly databases: Readonly<Record<string, SessionConfig>>
+  readonly broker: () => BrokerState
   readonly addresses: AddressRules
   readonly targets: TargetRules
   /** Undefined while they are not there yet. */
@@ -34,6 +39,11 @@ export interface ListenersOptions {
 const CONNECTIONS_MAX = 4
 const CONNECT_TIMEOUT_MS = 5000
 const STATEMENT_TIMEOUT_MS = 30_000
+/** Of each source database: one for what is watched, the others for what is asked. */
+const SOURCE_CONNECTIONS_MAX = 3
+/** The server ends a statement first, and says so. */
+const LATE_MS = 2000
+const LOCK_TIMEOUT_MS = 5000
 
 /** The servers by which a relay is asked about global transactions. They listen before there is a database. */
 export class Listeners {
@@ -42,6 +52,7 @@ export class Listeners {
   #api: Api | undefined
   #dtm: Listening | undefined
   #pool: pg.Pool | undefined
+  #sources: readonly ReadableSource[] = []
   #isDraining = false
 
   constructor(options: ListenersOptions) {
@@ -67,18 +78,25 @@ export class Listeners {
   async close(): Promise<void> {
     await this.#opened?.catch(() => undefined)
     await Promise.all([this.#api?.close(), this.#dtm?.close()])
-    await this.#pool?.end()
+    await Promise.all([this.#pool?.end(), ...this.#sources.map(({ pool }) => pool.end())])
     this.#pool = undefined
+    this.#sources = []
   }
 
   async #listen(): Promise<RelayAddresses> {
-    const { api, dtm, addresses, targets, transactions, metrics, log } = this.#options
+    const { api, dtm, addresses, targets, databases, broker, transactions, metrics, log } = this.#options
     try {
       // Loaded here, so that a relay that serves neither does not have them in memory.
       if (api !== undefined) {
         const { startApi } = await import('./api/server.ts')
-        this.#pool = this.#openPool()
-        this.#api = await startApi(api, { pool: this.#pool, transactions, targets, metrics, log })
+        const pool = this.#openPool(this.#options.database, CONNECTIONS_MAX, STATEMENT_TIMEOUT_MS)
+        this.#pool = pool
+        this.#sources = Object.entries(databases).map(([source, database]) => ({
+          source,
+          pool: this.#openPool(database, SOURCE_CONNECTIONS_MAX, QUERY_MS),
+        }))
+        const sources = this.#sources
+        this.#api = await startApi(api, { pool, sources, broker, transactions, targets, metrics, log })
         log.info({ url: this.#api.url, auth: api.auth ?? 'keys' }, 'serving the API')
       }
       if (dtm !== undefined) {
@@ -96,16 +114,17 @@ export class Listeners {
   }
 
   /** For what the API reads and what people do: connections of its own, so that a slow list takes none from the transactions. */
-  #openPool(): pg.Pool {
-    const { database, log } = this.#options
+  #openPool(database: SessionConfig, max: number, timeoutMs: number): pg.Pool {
+    const { log } = this.#options
     const pool = new pg.Pool({
       ...database,
-      max: CONNECTIONS_MAX,
+      max,
       application_name: 'postcommit api',
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      query_timeout: STATEMENT_TIMEOUT_MS,
+      query_timeout: timeoutMs + LATE_MS,
       // What is no longer waited for here must not wait in the server either.
-      statement_timeout: STATEMENT_TIMEOUT_MS,
+      statement_timeout: timeoutMs,
+      lock_timeout: LOCK_TIMEOUT_MS,
     })
     pool.on('error', (error) => log.warn({ error: error.message }, 'an idle connection was lost'))
     pool.on('connect', (client) => client.on('error', () => undefined))

@@ -163,7 +163,8 @@ export function createRelay(options: RelayOptions): Relay {
   let stopped: Promise<void> | undefined
 
   const served = () => sources.find(({ transactions }) => transactions !== undefined)?.transactions
-  const listeners = openListeners(options, databases, { transactions: served, metrics, log })
+  const broker = () => healthOf([], { configured: options.nats !== undefined, publishing }).nats
+  const listeners = openListeners(options, databases, { transactions: served, broker, metrics, log })
 
   async function stop(): Promise<void> {
     publishing?.giveUp()
@@ -191,10 +192,10 @@ export function createRelay(options: RelayOptions): Relay {
       if (nats !== undefined) publishing = new Publishing({ ...nats, leaseMs, metrics, log })
       destinations = openDestinations(options, parts, publishing?.broker, openParked(redisOutboxes, databases))
       urls = openUrls(options, parts)
-      const broker = () => publishing?.safeBroker
+      const safeBroker = () => publishing?.safeBroker
       const gates = new Gates({ destinations, urls, metrics, log })
       const watchStreams = (names: readonly string[]) => publishing?.watchStreams(names)
-      const shared = { log, metrics, gates, redisOutboxes, broker, watchStreams, brokerTrouble }
+      const shared = { log, metrics, gates, redisOutboxes, broker: safeBroker, watchStreams, brokerTrouble }
       const common = sourceOptions(options, shared)
       checks = openChecks(options, databases, log)
       sources = Object.entries(databases).map(([source, database]) => {
@@ -311,12 +312,12 @@ function openUrls({ coordinator }: RelayOptions, { createUrlDestination }: Parts
 function openListeners(
   { api, dtm, coordinator }: RelayOptions,
   databases: Readonly<Record<string, SessionConfig>>,
-  parts: Pick<ListenersOptions, 'transactions' | 'metrics' | 'log'>,
+  parts: Pick<ListenersOptions, 'transactions' | 'broker' | 'metrics' | 'log'>,
 ): Listeners | undefined {
   const database = databases[coordinator?.database ?? '']
   if (database === undefined || (api === undefined && dtm === undefined)) return undefined
   const addresses = readAddressRules(coordinator?.urls ?? { allow: [] })
-  return new Listeners({ ...parts, api, dtm, database, addresses, targets: targetRules(coordinator) })
+  return new Listeners({ ...parts, api, dtm, database, databases, addresses, targets: targetRules(coordinator) })
 }
 
 /** Questions to databases have connections of their own: one may wait for an open transaction. */

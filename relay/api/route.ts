@@ -1,10 +1,13 @@
+import type { Readable } from 'node:stream'
 import type pg from 'pg'
 import type { OperationAnswer, TransactionOperation } from 'postcommit/protocol'
 import type { z } from 'zod'
 import type { TargetRules } from '../coordinator/target-rules.ts'
+import { shownJson } from '../engine/error-text.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { Scope } from './api-key.ts'
 import type { Caller } from './authenticator.ts'
+import type { Operated } from './operated.ts'
 import { InvalidFields } from './problem.ts'
 
 /** What the API asks to carry out operations; see `Transactions`. */
@@ -20,6 +23,8 @@ export interface ApiContext {
   readonly transactions: () => Performing | undefined
   /** What may subscribe to a topic. */
   readonly targets: Pick<TargetRules, 'problemOfTarget'>
+  /** What operators look at and act on. */
+  readonly operated: Operated
   readonly metrics: Metrics
   /** Charges a tenant with operations beyond the one that every request is. */
   readonly charge: (tenant: string, operations: number) => void
@@ -36,14 +41,19 @@ export interface Call {
   readonly query: unknown
   /** The body as it came in; empty if there was none. */
   readonly text: string
+  /** Where a listener to events was before. */
+  readonly lastEventId: string | undefined
 }
 
 /** What is answered. */
-export interface Reply {
-  readonly status: number
-  /** JSON text; empty for an answer without a body. */
-  readonly json: string
-}
+export type Reply =
+  | {
+      readonly status: number
+      /** JSON text; empty for an answer without a body. */
+      readonly json: string
+    }
+  /** An answer that goes on: text/event-stream. */
+  | { readonly status: 200; readonly events: Readable }
 
 /** One thing that the API can be asked, as it is served and as it is documented. */
 export interface Route {
@@ -58,6 +68,8 @@ export interface Route {
   readonly body?: z.ZodType
   readonly isBodyOptional?: boolean
   readonly bodyBytesMax: number
+  /** It is answered for as long as the client listens; a HEAD for it would listen without being heard. */
+  readonly isEndless?: boolean
   readonly answers: Readonly<Record<number, { readonly description: string; readonly schema?: z.ZodType }>>
   handle(call: Call, context: ApiContext): Promise<Reply>
 }
@@ -68,6 +80,11 @@ export const SMALL_BODY_BYTES = 16 * 1024
 /** An answer of a value. */
 export function reply(value: unknown, status = 200): Reply {
   return { status, json: JSON.stringify(value) }
+}
+
+/** An answer of a value in which services have written: escaped, and no text in it without end. */
+export function shown(value: unknown): Reply {
+  return { status: 200, json: shownJson(value) }
 }
 
 /**

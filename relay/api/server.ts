@@ -1,14 +1,18 @@
 import { randomUUID } from 'node:crypto'
+import type { Readable } from 'node:stream'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import { type ErrorCode, PostcommitError } from 'postcommit/protocol'
 import { type Listening, listen } from '../http-server.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import { EventHub } from '../people/event-hub.ts'
+import type { ReadableSource } from '../people/readable-source.ts'
 import { ANYBODY, Authenticator, type Caller } from './authenticator.ts'
 import { asUnavailable, forbidden } from './carry-out.ts'
 import { API_HOST, API_PORT, checkApiExposure } from './exposure.ts'
 import { checkLocal } from './local-request.ts'
+import type { BrokerState } from './operated.ts'
 import { problemOf, Refused } from './problem.ts'
 import { RateLimit, RateLimited } from './rate-limit.ts'
 import type { ApiContext, Performing, Route } from './route.ts'
@@ -37,6 +41,9 @@ export interface ApiSurroundings {
   readonly transactions: () => Performing | undefined
   /** What may subscribe to a topic. */
   readonly targets: ApiContext['targets']
+  /** The source databases of the relay; the caller ends their pools. */
+  readonly sources: readonly ReadableSource[]
+  readonly broker: () => BrokerState
   readonly metrics: Metrics
   readonly log: Logger
 }
@@ -59,7 +66,9 @@ const RETRY_AFTER_SECONDS = 1
 export async function startApi(options: ApiOptions, surroundings: ApiSurroundings): Promise<Api> {
   checkApiExposure(options)
   const { host = API_HOST, port = API_PORT, auth = 'keys', operationsPerSecond } = options
-  const { pool, transactions, targets, metrics, log } = surroundings
+  const { pool, transactions, targets, sources, broker, metrics, log } = surroundings
+  const events = new EventHub(sources)
+  const operated = { sources, broker, events }
   let draining = false
   const app = createApp(log)
   app.server.maxConnections = CONNECTIONS_MAX
@@ -68,7 +77,7 @@ export async function startApi(options: ApiOptions, surroundings: ApiSurrounding
     auth === 'none' ? anybodyHere(request) : authenticator.authenticate(request.headers.authorization)
   const limit = operationsPerSecond === undefined ? undefined : new RateLimit(operationsPerSecond)
   const charge: ApiContext['charge'] = (tenant, operations) => limit?.charge(tenant, operations)
-  const common = { pool, transactions, targets, metrics, charge, isDraining: () => draining }
+  const common = { pool, transactions, targets, operated, metrics, charge, isDraining: () => draining }
 
   app.get('/readyz', async (_, answer) => {
     const status = draining ? 'draining' : transactions() === undefined ? 'not ready' : 'ready'
@@ -81,10 +90,12 @@ export async function startApi(options: ApiOptions, surroundings: ApiSurrounding
     url: server.url,
     drain() {
       draining = true
+      void events.close()
     },
-    close() {
+    async close() {
       draining = true
-      return server.close()
+      await events.close()
+      await server.close()
     },
   }
 }
@@ -131,12 +142,13 @@ const NOBODY: Caller = { tenant: '', actor: '', scopes: new Set() }
 const callers = new WeakMap<FastifyRequest, Caller>()
 
 function addRoute(app: FastifyInstance, route: Route, { authenticate, limit, log, common }: Surroundings): void {
-  const { method, path, bodyBytesMax, scope } = route
+  const { method, path, bodyBytesMax, scope, isEndless = false } = route
   const { apiRequests, apiSeconds } = common.metrics
   app.route({
     method,
     url: path.replace(/:([A-Za-z]+)$/, '/~$1').replace(/\{(\w+)\}/g, ':$1'),
     bodyLimit: Math.max(1, bodyBytesMax),
+    exposeHeadRoute: method === 'GET' && !isEndless,
     // Before the body is read.
     onRequest: async (request) => {
       if (scope === undefined) return
@@ -161,12 +173,28 @@ function addRoute(app: FastifyInstance, route: Route, { authenticate, limit, log
         params: params as Readonly<Record<string, string>>,
         query,
         text: typeof body === 'string' ? body : '',
+        lastEventId: lastEventIdOf(request),
       }
-      const { status, json } = await route.handle(call, context)
+      const reply = await route.handle(call, context)
+      if ('events' in reply) return sendEvents(answer, reply.events)
+      const { status, json } = reply
       if (json !== '') answer.type('application/json; charset=utf-8')
       return answer.code(status).send(json)
     },
   })
+}
+
+function lastEventIdOf({ headers }: FastifyRequest): string | undefined {
+  const given = headers['last-event-id']
+  return typeof given === 'string' && given !== '' ? given : undefined
+}
+
+/** Headers that keep proxies from holding events back. */
+function sendEvents(answer: FastifyReply, events: Readable): FastifyReply {
+  return answer
+    .headers({ 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
+    .type('text/event-stream; charset=utf-8')
+    .send(events)
 }
 
 /** Logs what went wrong with a request, once: if the database is away, hundreds of its operations have the same to say. */

@@ -51,6 +51,31 @@ export const API_ERRORS = {
     action: 'Send it again after what retry-after says; nothing was carried out. The limit is api.operationsPerSecond.',
     retryable: true,
   },
+  POSTCOMMIT_TOO_MANY_LISTENERS: {
+    message: 'this relay has {limit} listeners to its events, and takes no more',
+    action: 'Close one, or listen at another relay: each of them tells the events of all.',
+    retryable: true,
+  },
+  POSTCOMMIT_UNKNOWN_SOURCE: {
+    message: 'this relay has no source database {source}',
+    action: 'Name one that it serves, with the parameter source: {known}.',
+    retryable: false,
+  },
+  POSTCOMMIT_MESSAGE_NOT_FOUND: {
+    message: 'no message of {message} is known: its transaction did not commit here, or retention has passed',
+    action: 'Check the gid. A message that is older than the retention is not kept.',
+    retryable: false,
+  },
+  POSTCOMMIT_SOURCE_UNREADABLE: {
+    message: 'the source database {source} cannot be read now',
+    action: 'Send it again later. The log of the relay says why, under the request id.',
+    retryable: true,
+  },
+  POSTCOMMIT_QUERY_TOO_SLOW: {
+    message: 'the source database {source} took longer than {limitMs} ms to answer, and the query was ended',
+    action: 'Filter by gid or by state, or ask for a smaller page.',
+    retryable: true,
+  },
   POSTCOMMIT_INTERNAL: {
     message: 'the relay failed in a way that it does not know',
     action: 'Look for the request id {requestId} in its log, and report it.',

@@ -4,7 +4,7 @@ import { createRelayClient } from 'postcommit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ApiOptions, startApi } from '../../relay/api/server.ts'
 import { type TestApi, testApi } from '../support/api.ts'
-import { gidOf, NO_ADDRESSES } from '../support/coordinators.ts'
+import { gidOf, NO_ADDRESSES, NO_SOURCES } from '../support/coordinators.ts'
 import { database, type TestDatabase } from '../support/database.ts'
 
 const UNKNOWN = { code: 'POSTCOMMIT_UNKNOWN_TRANSACTION' }
@@ -29,6 +29,7 @@ const serve = (options: ApiOptions) =>
       log: pino({ level: 'silent' }),
       transactions: () => api.relay.transactions,
       targets: NO_ADDRESSES,
+      ...NO_SOURCES,
     },
   )
 

@@ -61,7 +61,12 @@ export async function testApi(
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 4 })
   pool.on('error', () => undefined)
   const transactions = () => relay.transactions
-  const api = await startApi({ port: 0, ...given }, { pool, transactions, targets: NO_ADDRESSES, metrics, log })
+  const sources = [{ source: 'main', pool }]
+  const broker = () => relay.health().nats
+  const api = await startApi(
+    { port: 0, ...given },
+    { pool, sources, broker, transactions, targets: NO_ADDRESSES, metrics, log },
+  )
 
   const key: TestApi['key'] = async ({ scopes = SCOPES, tenant = '', expiresInMs } = {}) => {
     const { id, digest, text } = drawApiKey()

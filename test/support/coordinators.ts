@@ -24,6 +24,8 @@ export interface TestCoordinator {
 
 /** What a relay without `urls` takes in. */
 export const NO_ADDRESSES = new TargetRules({ addresses: undefined, checkSubjects: [] })
+/** An API that shows no messages. */
+export const NO_SOURCES = { sources: [], broker: () => ({ configured: false, connected: false, problem: undefined }) }
 /** What is not allowed is seen when it is called. */
 const ANY_ADDRESS = new TargetRules({ addresses: { problemOf: () => undefined }, checkSubjects: ['>'] })
 
