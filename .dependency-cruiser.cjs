@@ -103,11 +103,18 @@ module.exports = {
       to: { path: `^relay/(${LOOPS})/`, pathNot: '^relay/$1/' },
     },
     {
+      name: 'operators-below-cli-and-api',
+      comment: 'What an operator sees and does is there once, for commands and the API; neither is needed for it.',
+      severity: 'error',
+      from: { path: '^relay/people/', pathNot: TESTS },
+      to: { path: '^relay/', pathNot: '^relay/(people|store|engine)/' },
+    },
+    {
       name: 'core-without-shell',
       comment: 'Embedded in a service, the relay must not read files, variables or arguments.',
       severity: 'error',
       from: {
-        path: `^relay/(${LOOPS}|engine|store|destinations|broker|observe)/|^relay/(index|relay|source|sessions|listeners|http-server)\\.ts$`,
+        path: `^relay/(${LOOPS}|engine|store|destinations|broker|observe|people|api)/|^relay/(index|relay|source|sessions|listeners|http-server)\\.ts$`,
       },
       to: { path: '^relay/(config|commands|main|bin|dev)' },
     },

@@ -186,6 +186,19 @@ describe('dead-letter', () => {
     expect(discarded.stdout).toContain('Discarded 1 dead letter.')
     expect((await run('inspect', second.dead)).stdout).toContain('Discarded by ann and not delivered: a test order')
     expect((await json('inspect', second.held)).document.messages[0].state).toBe('pending')
+
+    const { document: noted } = await json('dead-letter', 'acts')
+    expect(noted.sources).toMatchObject([
+      {
+        source: 'main',
+        before: null,
+        acts: [
+          { act: 'discard', actor: 'ann', reason: 'a test order', messages: 1 },
+          { act: 'requeue', actor: 'ann', reason: 'the cause is fixed', messages: 1 },
+        ],
+      },
+    ])
+    expect((await run('dead-letter', 'acts')).stdout).toMatch(/discard +1 +ann .*a test order/)
   })
 })
 
