@@ -2,7 +2,6 @@ import { PostcommitError } from 'postcommit/protocol'
 import type { EventHub } from '../people/event-hub.ts'
 import type { ReadableSource } from '../people/readable-source.ts'
 import type { Caller } from './authenticator.ts'
-import type { ApiContext } from './route.ts'
 
 /** How the relay that is asked stands with its broker. */
 export interface BrokerState {
@@ -38,7 +37,7 @@ export function checkWholeDatabase({ tenant }: Caller): void {
  * The source that a request names, or the only one.
  * @throws `POSTCOMMIT_UNKNOWN_SOURCE`.
  */
-export function sourceOf(name: string | undefined, { operated }: ApiContext): ReadableSource {
+export function sourceOf(name: string | undefined, { operated }: { readonly operated: Operated }): ReadableSource {
   const { sources } = operated
   const [only] = sources
   if (name === undefined && only !== undefined && sources.length === 1) return only
@@ -54,7 +53,7 @@ export function sourceOf(name: string | undefined, { operated }: ApiContext): Re
  */
 export async function ask<T>(
   { source }: ReadableSource,
-  { onUnknownError }: Pick<ApiContext, 'onUnknownError'>,
+  { onUnknownError }: { readonly onUnknownError: (error: unknown) => void },
   work: () => Promise<T>,
 ): Promise<T> {
   try {

@@ -1,4 +1,4 @@
-import type { Act } from './requeue-dead-letters.ts'
+import type { Act } from './act.ts'
 
 /** An act on many messages, in batches that are one row of `operator_act`. */
 export interface NotedAct extends Act {

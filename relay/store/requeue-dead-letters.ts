@@ -1,12 +1,6 @@
 import { type NotedAct, noteAct, noteActValues } from './note-operator-act.ts'
 import type { Queryable } from './queryable.ts'
 
-/** Who did something to a dead letter, and why. */
-export interface Act {
-  readonly actor: string
-  readonly reason: string
-}
-
 /**
  * Puts dead letters back: due now, attempts from zero, under the id they had, which is their place in the order of
  * their key. The act is recorded with its actor, in the story of each message and as one act. Primary key; resolves to the

@@ -57,8 +57,8 @@ export const API_ERRORS = {
     retryable: true,
   },
   POSTCOMMIT_UNKNOWN_SOURCE: {
-    message: 'this relay has no source database {source}',
-    action: 'Name one that it serves, with the parameter source: {known}.',
+    message: 'this relay has no source database {source}; it has {known}',
+    action: 'Name one that it serves, with the parameter source.',
     retryable: false,
   },
   POSTCOMMIT_MESSAGE_NOT_FOUND: {

@@ -104,3 +104,35 @@ describe('a relay in a service', () => {
     expect(() => createRelay({ db: db.url, api: {} })).toThrow('api needs coordinator')
   })
 })
+
+test('a relay shows all of its databases, asks which one is meant, and ends its events when it stops', async () => {
+  await using own = await database()
+  await using other = await database()
+  const relay = createRelay({
+    databases: { shop: own.url, mail: other.url },
+    coordinator: { database: 'shop' },
+    api: { port: 0, auth: 'none' },
+    drainMs: 500,
+  })
+  const { api: url } = await relay.listen()
+  await relay.start()
+  await other.pool.query(`insert into postcommit.delivery (gid, branch, destination, target, slot, payload, state)
+values ('in-mail', 1, 'stock', '/', 0, '{}', 'dead')`)
+  const ask = async (path: string) => (await fetch(`${url}${path}`)).json()
+  expect(await ask('/v1/overview')).toMatchObject({
+    broker: { configured: false, connected: null },
+    sources: [
+      { source: 'shop', deliveries: [], relays: [{ alive: true }] },
+      { source: 'mail', deliveries: [{ state: 'dead', count: 1 }] },
+    ],
+  })
+  expect(await ask('/v1/dead-letters')).toMatchObject({
+    code: 'POSTCOMMIT_UNKNOWN_SOURCE',
+    detail: expect.stringContaining('shop, mail'),
+  })
+  expect(await ask('/v1/dead-letters?source=mail')).toMatchObject({ deadLetters: [{ gid: 'in-mail' }] })
+  expect(await ask('/v1/messages/in-mail')).toMatchObject({ sources: [{ source: 'mail' }] })
+  const events = (await fetch(`${url}/v1/events`)).text()
+  await relay.stop()
+  expect(await events).toContain('event: end')
+})

@@ -1,5 +1,5 @@
+import type { Act } from '../act.ts'
 import type { Queryable } from '../queryable.ts'
-import type { Act } from '../requeue-dead-letters.ts'
 import type { TransactionKey } from './transaction-row.ts'
 
 /**
