@@ -9,11 +9,13 @@ const everything = repositoryFiles(['src', 'relay', 'test', 'migrations', 'examp
 const words = new Set(everything.flatMap(({ text }) => text.match(/\w+/g) ?? []))
 
 /** Documents about the inside, which name what is there. The README shows code of services too. */
-const INSIDE = ['ARCHITECTURE.md', 'CONTRIBUTING.md']
-const DESIGN = documents.filter(({ path }) => path.startsWith('docs/design/'))
+const DESIGN = documents.map(({ path }) => path).filter((path) => path.startsWith('docs/design/'))
+const INSIDE = ['ARCHITECTURE.md', 'CONTRIBUTING.md', ...DESIGN]
 
-const LINE_MAX = 120
-const PARAGRAPH_MAX = 6
+/** `npm run bench` writes it. */
+const MEASURED = 'docs/performance.md'
+const COLUMNS = 120
+const PARAGRAPH_LINES_MAX = 6
 
 const FOLDER = /^\.?[a-z][\w.-]*(\/[\w.*-]+)+\/?$|^[\w-]+(\.[\w-]+)*\.(ts|mjs|cjs|sql|json)$/
 const NAME = /^[a-zA-Z]+[a-z][A-Z]\w*(\(\))?$/
@@ -30,11 +32,7 @@ function isThere(path: string): boolean {
   return existsSync(join(repositoryFolder, path)) || everything.some((file) => file.path.endsWith(`/${path}`))
 }
 
-test.each(INSIDE)('%s cites something', (document) => {
-  expect(cited(readFileSync(join(repositoryFolder, document), 'utf8')).length).toBeGreaterThan(10)
-})
-
-describe.each([...INSIDE, ...DESIGN.map(({ path }) => path)])('%s', (document) => {
+describe.each(INSIDE)('%s', (document) => {
   const names = cited(readFileSync(join(repositoryFolder, document), 'utf8'))
 
   test('the files it cites are there', () => {
@@ -47,21 +45,46 @@ describe.each([...INSIDE, ...DESIGN.map(({ path }) => path)])('%s', (document) =
   })
 })
 
-describe.each([...documents.filter(({ path }) => path === 'ARCHITECTURE.md'), ...DESIGN])('$path', ({ text }) => {
-  const prose = text
-    .replace(/^```[\s\S]*?^```/gm, '')
-    .split('\n')
-    .map((line) => (line.startsWith('|') ? '' : line))
+test('documents about the inside cite something', () => {
+  const names = INSIDE.flatMap((document) => cited(readFileSync(join(repositoryFolder, document), 'utf8')))
+  expect(names.filter((name) => FOLDER.test(name)).length).toBeGreaterThan(50)
+  expect(names.filter((name) => NAME.test(name)).length).toBeGreaterThan(20)
+})
 
-  test(`has no line of more than ${LINE_MAX} characters outside of tables and pictures`, () => {
-    expect(prose.filter((line) => line.length > LINE_MAX)).toEqual([])
+describe('what a reader sees in an editor', () => {
+  const written = documents.filter(({ path }) => /^(ARCHITECTURE\.md$|docs\/)/.test(path) && path !== MEASURED)
+
+  test('lines end at 120 columns, but for tables, programs and words', () => {
+    expect(written.flatMap(({ path, text }) => longLines(text).map((line) => `${path}: ${line}`))).toEqual([])
   })
 
-  test(`has no paragraph of more than ${PARAGRAPH_MAX} lines`, () => {
-    const paragraphs = prose.join('\n').split(/\n(?:\s*\n)+|\n(?=- )/)
-    expect(paragraphs.filter((each) => each.trim().split('\n').length > PARAGRAPH_MAX)).toEqual([])
+  test('paragraphs have six lines at most', () => {
+    expect(written.flatMap(({ path, text }) => longParagraphs(text).map((start) => `${path}: ${start}`))).toEqual([])
+  })
+
+  test('finds a long line and a long paragraph', () => {
+    const sentence = 'A word and another.'
+    expect(longLines(`| ${'x'.repeat(COLUMNS)} |\n${'y'.repeat(COLUMNS)}`)).toEqual([])
+    expect(longLines(`y ${'y'.repeat(COLUMNS)}`)).toHaveLength(1)
+    expect(longParagraphs(`${`${sentence}\n`.repeat(6)}\n- ${sentence}\n- ${sentence}`)).toEqual([])
+    expect(longParagraphs(`${sentence}\n`.repeat(7))).toEqual([sentence])
   })
 })
+
+/** Rows of tables, lines of programs and words are not broken; pictures, which name no language, are. */
+function longLines(text: string): string[] {
+  const prose = text.replace(/^ *```[a-z]+\n[\s\S]*?^ *```$/gm, '')
+  return prose.split('\n').filter((line) => [...line].length > COLUMNS && /^[^|].* /.test(line))
+}
+
+/** The first lines of paragraphs and items of lists that are too long. Code, tables and headings are neither. */
+function longParagraphs(text: string): string[] {
+  const prose = text.replace(/^ *```[\s\S]*?^ *```/gm, '').replace(/^(\||#).*$/gm, '')
+  return prose
+    .split(/\n\s*\n|\n(?=\s*(?:[-*]|\d+\.)\s)/)
+    .map((paragraph) => paragraph.trim().split('\n'))
+    .flatMap((lines) => (lines.length > PARAGRAPH_LINES_MAX ? lines.slice(0, 1) : []))
+}
 
 test('links between documents lead somewhere', () => {
   const broken = documents.flatMap(({ path, text }) =>
