@@ -46,13 +46,13 @@ export interface CoordinatorOptions {
   /** The name of the database that holds them; one of those that the relay serves. */
   readonly database: string
   /**
-   * Databases to ask themselves what became of a prepared message, instead of their service: the name that messages
+   * Back-query destinations that are answered by SQL instead of a call to the service: the name that messages
    * give as the destination of their back-query, and the name of a database of this relay.
    */
   readonly checks?: Readonly<Record<string, string>>
   /**
-   * Subjects, `*` and `>` allowed, on which services may be asked by a request of NATS what became of a prepared
-   * message; without it none is.
+   * Subjects on which back-queries may be sent over NATS (`*` and `>` allowed). Without it
+   * back-queries never use NATS.
    */
   readonly checkSubjects?: readonly string[]
   /** Which addresses are called that come with a transaction; without it none is, only configured destinations. */
@@ -223,7 +223,7 @@ interface Parts {
   readonly serveTransactions?: typeof serveTransactions
 }
 
-/** Loads what these options need; with the servers of the listeners 11 MB of 75 that a relay which only publishes saves. */
+/** Loads only what these options need. A relay that only publishes saves 11 of 75 MB. */
 async function loadParts({ destinations = {}, coordinator }: RelayOptions): Promise<Parts> {
   const loaded = await Promise.all([
     Object.keys(destinations).length > 0 && import('./destinations/http.ts'),

@@ -26,7 +26,7 @@ export interface CommitOptions {
   readonly isolationLevel?: IsolationLevel
   /**
    * `cache`: resolves when the invalidations of the commit have been applied to the caches at hand, or when
-   * `timeoutMs` is over, and says which in `cache`. Otherwise they are applied too, and nobody waits.
+   * `timeoutMs` is over, and says which in `cache`. Otherwise they are applied too, and `commit()` does not wait.
    */
   readonly waitFor?: 'cache'
   /** How long `waitFor` waits, milliseconds, default 2000. */
@@ -199,7 +199,7 @@ async function withCache<Result extends Committed<unknown> | Duplicated>(
   invalidations: readonly CollectedInvalidation[],
   { waitFor, timeoutMs }: CommitOptions,
 ): Promise<Result & Partial<CacheWaited>> {
-  // After a repetition too: whoever repeats may do so because nobody has told him that they are applied.
+  // After a repetition too: a caller may repeat because it was not told that they are applied.
   const applied = invalidations.length === 0 ? 'applied' : applyCommitted(result.gid, invalidations, timeoutMs)
   return waitFor === undefined ? result : { ...result, cache: await applied }
 }

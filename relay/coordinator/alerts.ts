@@ -4,7 +4,7 @@ import type { Op } from '../engine/transaction/op.ts'
 import type { ClaimedTransaction } from '../store/transaction/transaction-row.ts'
 import type { EndedCall } from './work.ts'
 
-/** Who is told that a branch does not get on. */
+/** Where to report branches that keep failing. */
 export interface AlertsOptions {
   /** Called by POST with `{ gid, mode, status, branch, op, attempts, error }`. */
   readonly url: string
@@ -16,8 +16,7 @@ const UNDER_WAY_MAX = 8
 const TIMEOUT_MS = 5000
 
 /**
- * Tells somebody about branches that fail again and again, and about those that refuse what has been decided, which
- * only a person can mend. It is a courtesy: an alert that cannot be delivered is logged and dropped, and no branch waits
+ * Reports branches that keep failing, and branches that refuse what was decided, which only an operator can fix. It is a courtesy: an alert that cannot be delivered is logged and dropped, and no branch waits
  * for one.
  */
 export class Alerts {

@@ -197,7 +197,10 @@ export class Coordinator {
     }
   }
 
-  /** Waits for the end of a transaction, at most `ms`; `round`: no longer than it is clear that it does not end in that time. */
+  /**
+   * Waits for the end of a transaction, at most `ms`. With `round` it stops waiting as soon as the next attempt is
+   * scheduled after that limit.
+   */
   wait(
     key: { readonly tenant: string; readonly gid: string },
     ms: number,
@@ -206,7 +209,7 @@ export class Coordinator {
     return this.#waiters.wait(key, ms, round)
   }
 
-  /** Something was decided from outside: who waits for the end is told, who was held up may go, and what is due is run. */
+  /** A client or an operator decided: tells those that wait for the end, lets followers go, and runs what is due. */
   decided(
     key: { readonly tenant: string; readonly gid: string },
     { status, key: line, rollbackReason }: Decided,
@@ -218,7 +221,7 @@ export class Coordinator {
     if (line !== undefined && line !== null) this.promote({ tenant: key.tenant, key: line })
   }
 
-  /** A keyed transaction has ended, or a follower waits: whoever is at the head of the line may go. */
+  /** A keyed transaction has ended, or a follower waits: the head of the line may go. */
   promote(line: OrderedKey): void {
     this.#promotions.add(line).catch((error: unknown) => {
       const { source, log } = this.#options
@@ -291,7 +294,7 @@ export class Coordinator {
     const { pool, pollMs } = this.#options
     const dueInMs = await selectNextTransactionDue(pool)
     if (this.#isFull) return pollMs.max
-    // What is due already and was not claimed is locked by somebody: asking again at once would spin.
+    // What is due already and was not claimed is locked by another session: asking again at once would spin.
     return Math.min(pollMs.max, Math.max(NEXT_DUE_MIN_MS, Math.ceil(dueInMs ?? pollMs.max)))
   }
 

@@ -197,7 +197,7 @@ class DispatchLoop implements Dispatcher {
     return exhausted.length < slots.length ? 'more' : 'all'
   }
 
-  /** A claim whose statement failed may have been written all the same; nobody else would touch its rows for a minute. */
+  /** A claim whose statement failed may have been written all the same; no other relay would touch its rows for a minute. */
   async #giveBackUncertain(): Promise<void> {
     const tokens = this.#claims.uncertain()
     if (tokens.length === 0) return
@@ -231,7 +231,7 @@ class DispatchLoop implements Dispatcher {
     this.#sweepAt = performance.now() + Math.max(SWEEP_MS, 50 * tookMs)
   }
 
-  /** How long to wait if nobody calls: until something is due or a breaker lets a call through, at most `pauseMs`. */
+  /** How long to wait without a wake-up: until something is due or a breaker lets a call through, at most `pauseMs`. */
   async #idleMs(pauseMs: number): Promise<number> {
     const now = performance.now()
     const soonestMs = Math.max(1, Math.min(pauseMs, this.#sender.reopensInMs()))
@@ -241,7 +241,7 @@ class DispatchLoop implements Dispatcher {
     if (ready.length === 0) return soonestMs
     this.#nextDueAskedAt = now
     const dueMs = await selectNextDue(this.#options.pool, ready)
-    // What is due already and was not claimed is locked by somebody: asking again at once would spin.
+    // What is due already and was not claimed is locked by another session: asking again at once would spin.
     return dueMs === undefined || dueMs <= 0 ? soonestMs : Math.min(soonestMs, Math.ceil(dueMs))
   }
 }

@@ -26,7 +26,7 @@ export interface LaneOptions {
 
 /**
  * How long a claimed delivery may wait for its turn. Then its destination has become slow, or this process was stopped,
- * and it goes back to whoever has room for it.
+ * and it goes back to a relay that has room for it.
  */
 const WAIT_MAX_MS = 1000
 /** How much content a lane has in hand; beyond it nothing more is claimed. Each lane has its own: one that hangs takes no other's. */

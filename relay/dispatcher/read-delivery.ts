@@ -5,7 +5,7 @@ import { REDIS_OUTBOX_DESTINATION } from '../store/redis-outbox/park-entries.ts'
 
 /**
  * A row as what is delivered.
- * @throws if the SDK could not have written it: whoever inserts rows by other means must not get past the rules that keep
+ * @throws if the SDK could not have written it: a program that inserts rows by other means must not get past the rules that keep
  * a message from re-routing its own request, or from being published where services may not publish.
  */
 export function readDelivery(source: string, row: ClaimedDelivery): Delivery {

@@ -15,7 +15,7 @@ export interface SenderOptions {
   readonly gates: Gates
   readonly metrics: Metrics
   readonly log: Logger
-  /** Called with every result, but not after `abort`: what was cut off is nobody's failure. */
+  /** Called with every result, but not after `abort`: a call that was cut off is not a failure of its destination. */
   readonly onResult: (result: Result) => void
 }
 
@@ -93,7 +93,7 @@ export class Sender {
     const { source, gates, metrics, onResult } = this.#options
     const { id, destination, key } = row
     const policy = gates.named.get(destination)?.destination
-    // What was cut off is nobody's failure.
+    // A call that was cut off is not a failure of its destination.
     if (policy === undefined || this.#aborter.signal.aborted) return
     metrics.attempts.inc({ source, destination, outcome: outcome.kind })
     const settlement = settle(outcome, row.attempts, policy, Math.random())

@@ -23,7 +23,7 @@ const ROOM = 100_000
  * Sees to it that no message is missed below the floor, where the readers of a shard do not look.
  *
  * That every new message has an id above it is true as long as the sequence goes forward only, and sequences are set by
- * scripts, dumps and people. So it is not believed but looked at: whatever has appeared below since the floor was last
+ * scripts, dumps and operators. So it is not believed but looked at: what has appeared below since the floor was last
  * raised is given a new id. Only then may the floor rise, from a position of which the same is true.
  */
 export class FloorWatch {

@@ -103,7 +103,7 @@ export class Pipeline {
     this.#blocked = blockedKeys
   }
 
-  /** Keys that have a message parked; whatever of them is fed is parked as well. */
+  /** Keys that have a message parked; their later messages are parked as well. */
   get blockedKeys(): ReadonlySet<string> {
     return this.#blocked
   }
@@ -123,7 +123,7 @@ export class Pipeline {
     })
   }
 
-  /** Stops sending; batches that are not settled stay so, and are published again by whoever reads them next. */
+  /** Stops sending; batches that are not settled stay so, and are published again by the relay that reads them next. */
   stop(): void {
     this.#stopped = true
     clearTimeout(this.#outage?.timer)
@@ -132,7 +132,7 @@ export class Pipeline {
   #enqueue(entry: Entry): void {
     const { key, topic } = entry.row
     const problem = storedMessageProblem(entry.row, NATS_DESTINATION, topic)
-    // It stands in nobody's queue: what is wrong with it will not pass, whatever becomes of those before it.
+    // It waits for no other message: what is wrong with it does not depend on those before it.
     if (problem !== undefined) this.#bury(entry, problem)
     else if (key === null) this.#ready.push(entry)
     else if (this.#blocked.has(key)) this.#park(entry, BEHIND)

@@ -119,7 +119,7 @@ export class ShardPublisher {
     this.#pauseMs = options.pollMs.min
     this.#newest = new Map(options.newest.map((ack) => [ack.stream, ack]))
     this.ended = this.#run()
-    // Whoever waits for it hears of it; nobody has to.
+    // A caller that awaits it gets the error; no caller has to.
     this.ended.catch(() => undefined)
   }
 
@@ -293,7 +293,7 @@ export class ShardPublisher {
     clearTimeout(timer)
     this.#unsaved = undefined
     this.#saving = this.#saving.then(() => this.#save(position, parked, ack, sequence))
-    // Heard of by whoever waits for it; until then nobody has to.
+    // A caller that awaits it gets the error; until then no caller has to.
     this.#saving.catch(() => undefined)
   }
 
@@ -310,7 +310,7 @@ export class ShardPublisher {
     failpoint('publisher.after_save')
     this.#savedAt = performance.now()
     this.#saved = position
-    // The sequence was read before this xid was drawn: a lower bound for whatever comes after it.
+    // The sequence was read before this xid was drawn: a lower bound for all that comes after it.
     if (sequence !== undefined) this.#reader.mark(sequence, xid)
     if (!this.#hasUnmarked || performance.now() - this.#markedAt < MARK_MS) return
     this.#hasUnmarked = false

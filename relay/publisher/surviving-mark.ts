@@ -7,7 +7,7 @@ import { selectExpiredId } from '../store/select-expired-id.ts'
 /** Whether the broker still has what it acknowledged. */
 export type StillThere = (ack: Acknowledgement) => Promise<boolean>
 
-/** A shard as whoever owns it knows it. */
+/** A shard as its owner knows it. */
 export interface OwnedShard {
   readonly shard: number
   readonly epoch: string

@@ -48,11 +48,14 @@ const PAUSE_MS_MAX = 50
 /**
  * Reads values: from the store, or by loading and storing them.
  *
- * Per key there is one look at the store at a time in a process, and who comes meanwhile waits for the next one: the
- * answer to a question that was asked before somebody came may be older than an invalidation that was done by then.
- * What was *loaded* for others is taken over only by those who came before it was handed to the store, and if the store
- * has accepted it, which says that nothing had invalidated it since its load began. Who began the load may have it either
- * way: it was read after he came.
+ * Per key a process has one look at the store at a time. A reader that arrives meanwhile waits for the next one: an
+ * answer that was asked for before it arrived may be older than an invalidation that was done by then.
+ * A loaded value goes to:
+ * - the reader that started the load, always: it was read after that reader arrived;
+ * - readers that arrived before the value was handed to the store, if the store accepted it: so no invalidation came
+ *   since the load began.
+ *
+ * Every other reader looks again.
  */
 export class KeyReader<Id, Value> {
   readonly #options: KeyReaderOptions<Id, Value>

@@ -30,7 +30,7 @@ export interface CommonHandlerOptions<Payload> extends PayloadOptions<Payload> {
 /** What {@link handler} takes. */
 export interface HandlerOptions<Payload> extends CommonHandlerOptions<Payload> {
   readonly inbox?: undefined
-  /** Takes effect of a delivery. Returns: confirmed. Throws: the relay calls again later. */
+  /** Handles one delivery. When it returns, the call is confirmed. When it throws, the relay calls again later. */
   readonly handle: (delivery: CallDelivery<Payload>) => unknown
 }
 
@@ -38,7 +38,10 @@ export interface HandlerOptions<Payload> extends CommonHandlerOptions<Payload> {
 export interface InboxHandlerOptions<Payload, Tx> extends CommonHandlerOptions<Payload> {
   /** Makes `handle` run once per message, in the transaction that it is given. */
   readonly inbox: Inbox<Tx>
-  /** Takes effect of a delivery through `tx`. Returns: committed and confirmed. Throws: rolled back, called again. */
+  /**
+   * Handles one delivery through `tx`. When it returns, `tx` is committed and the call is confirmed. When it throws,
+   * `tx` is rolled back and the relay calls again later.
+   */
   readonly handle: (delivery: CallDelivery<Payload>, tx: Tx) => unknown
 }
 

@@ -69,7 +69,10 @@ export interface SubscriptionTrouble {
 /** What {@link subscribe} takes. */
 export interface SubscribeOptions<Payload> extends CommonSubscribeOptions<Payload> {
   readonly inbox?: undefined
-  /** Takes effect of a delivery. Returns: acknowledged. Throws: tried again after a pause. */
+  /**
+   * Handles one delivery. When it returns, the message is acknowledged. When it throws, the message is delivered again
+   * after a pause.
+   */
   readonly handle: (delivery: SubscribedDelivery<Payload>) => unknown
 }
 
@@ -77,7 +80,10 @@ export interface SubscribeOptions<Payload> extends CommonSubscribeOptions<Payloa
 export interface InboxSubscribeOptions<Payload, Tx> extends CommonSubscribeOptions<Payload> {
   /** Makes `handle` run once per message, in the transaction that it is given. */
   readonly inbox: Inbox<Tx>
-  /** Takes effect of a delivery through `tx`. Returns: committed, then acknowledged. Throws: rolled back, tried again. */
+  /**
+   * Handles one delivery through `tx`. When it returns, `tx` is committed and then the message is acknowledged. When it
+   * throws, `tx` is rolled back and the message is delivered again after a pause.
+   */
   readonly handle: (delivery: SubscribedDelivery<Payload>, tx: Tx) => unknown
 }
 
