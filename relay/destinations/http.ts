@@ -33,6 +33,7 @@ export interface HttpDestinationOptions {
   readonly attemptsMax?: number
   /** After how many answers of 4xx a message is dead, default 8. */
   readonly permanentAttemptsMax?: number
+  /** Pauses between failed attempts: they grow from `baseMs` up to `capMs`; default 1 second and 5 minutes. */
   readonly backOff?: BackOff
 }
 

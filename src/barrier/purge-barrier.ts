@@ -45,8 +45,12 @@ const ASKED = 500
 /**
  * Deletes old rows of the barrier table, in batches of one short transaction each, and resolves to how many. In Redis
  * the keys end by themselves.
- *
- * @throws `POSTCOMMIT_INVALID_OPTIONS`, and what keeps the relay from answering: what was asked about then stays.
+ * @throws `POSTCOMMIT_INVALID_OPTIONS`, and the error that keeps the relay from answering: the rows in question stay.
+ * @example
+ * ```ts
+ * const DAY_MS = 24 * 3_600_000
+ * await purgeBarrier(pool, { olderThanMs: 30 * DAY_MS, preparedOlderThanMs: 30 * DAY_MS, relay })
+ * ```
  */
 export async function purgeBarrier(db: BarrierDatabase, options: PurgeOptions): Promise<number> {
   const { olderThanMs, preparedOlderThanMs, relay } = options

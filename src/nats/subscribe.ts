@@ -43,6 +43,10 @@ import type { Subscription } from './subscription.ts'
 export async function subscribe<Payload = unknown, Tx = unknown>(
   options: InboxSubscribeOptions<Payload, Tx>,
 ): Promise<Subscription>
+/**
+ * The same without an inbox: `handle` may run more than once for a message, and the message is acknowledged when it
+ * returns. See the first form for what holds of both.
+ */
 export async function subscribe<Payload = unknown>(options: SubscribeOptions<Payload>): Promise<Subscription>
 export async function subscribe<Payload, Tx>(
   options: InboxSubscribeOptions<Payload, Tx> | SubscribeOptions<Payload>,

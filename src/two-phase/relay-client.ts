@@ -60,20 +60,50 @@ export interface WaitOptions extends OperationOptions {
  * `POSTCOMMIT_INVALID_TRANSACTION`.
  */
 export interface RelayClient {
-  /** Announces a transaction. */
+  /**
+   * Announces a transaction under `gid` before the local commit. The relay records it as `prepared` and sends nothing
+   * until {@link RelayClient.submit}, or until the service answers its back-query with `committed`. Repeating the call
+   * with the same content changes nothing.
+   *
+   * @throws `POSTCOMMIT_GID_CONFLICT` if the gid already has another content, `POSTCOMMIT_INVALID_TRANSACTION`.
+   * @example
+   * ```ts
+   * await relay.prepare(gid, definition)
+   * await commitLocally(gid)
+   * await relay.submit(gid)
+   * ```
+   */
   prepare(gid: string, transaction: TransactionDefinition, options?: OperationOptions): Promise<TransactionAnswer>
-  /** Lets a transaction go forward: one that was prepared, or `transaction`. */
+  /**
+   * Lets a prepared transaction go forward. With `transaction` it need not have been prepared: the relay records and
+   * submits it at once. With `waitMs` the answer comes when the transaction has ended, or after that time.
+   *
+   * @throws `POSTCOMMIT_TRANSACTION_DECIDED` if it was aborted before, `POSTCOMMIT_UNKNOWN_TRANSACTION` if there is no
+   * such gid and no `transaction`, `POSTCOMMIT_GID_CONFLICT`, `POSTCOMMIT_INVALID_TRANSACTION`.
+   */
   submit(gid: string, transaction?: TransactionDefinition, options?: WaitOptions): Promise<TransactionAnswer>
-  /** Gives a prepared transaction up. */
+  /**
+   * Aborts a prepared transaction. Call it only when the local transaction has certainly rolled back: the decision is
+   * final. `reason` is kept with the transaction.
+   *
+   * @throws `POSTCOMMIT_TRANSACTION_DECIDED` if it was submitted before, `POSTCOMMIT_UNKNOWN_TRANSACTION`.
+   */
   abort(gid: string, reason?: string, options?: OperationOptions): Promise<TransactionAnswer>
-  /** Adds a branch to a prepared transaction, before its action is called. */
+  /**
+   * Adds a branch to a prepared transaction, before its action is called. `mode` is the mode that the transaction was
+   * prepared with.
+   */
   registerBranch(
     gid: string,
     mode: TransactionMode,
     branch: BranchDefinition,
     options?: RegisterOptions,
   ): Promise<TransactionAnswer>
-  /** What became of a transaction. */
+  /**
+   * The state of a transaction. With `waitMs` the answer comes when the transaction has ended, or after that time.
+   *
+   * @throws `POSTCOMMIT_UNKNOWN_TRANSACTION` if the relay has no such gid.
+   */
   query(gid: string, options?: WaitOptions): Promise<TransactionAnswer>
   /**
    * Starts a saga under a gid of its own or of the caller's. Without `waitMs` it resolves when the saga is recorded.
