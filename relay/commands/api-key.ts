@@ -40,7 +40,7 @@ function createCommand(context: CommandContext): Command {
         .default(DEFAULT_SCOPES, DEFAULT_SCOPES.join(','))
         .argParser(parseScopes),
     )
-    .addOption(new Option('--label <text>', 'what people call it').default('').argParser(parseLabel))
+    .addOption(new Option('--label <text>', 'a name for operators').default('').argParser(parseLabel))
     .addOption(new Option('--expires-in <time>', 'for example 90d; without it: never').argParser(parseTime))
     .option('--source <name>', 'only this database')
     .action(async (options: CreateOptions, command: Command) => {

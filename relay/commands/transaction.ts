@@ -37,7 +37,7 @@ export function transactionCommand(context: CommandContext): Command {
 
 export function inDoubtCommand(context: CommandContext): Command {
   return addPageOptions(new Command('in-doubt'))
-    .description('prepared messages about which nobody could say when they were to be asked about, and why')
+    .description('prepared messages that are past their check time and still undecided, with the reason')
     .action((options: PageOptions, command: Command) => showPage(context, command, options, { inDoubt: true }))
 }
 
@@ -68,7 +68,7 @@ function listCommand(context: CommandContext): Command {
 
 function showCommand(context: CommandContext): Command {
   return addNamed(new Command('show'))
-    .description('one transaction: its branches, their attempts, and what people did')
+    .description('one transaction: its branches, their attempts, and what operators did')
     .action(async (text: string, { tenant }: { readonly tenant: string }, command: Command) => {
       const gid = parseGid(text)
       // Kysely takes longer to load than everything else a command needs.
@@ -81,7 +81,7 @@ function showCommand(context: CommandContext): Command {
 
 function resolveCommand(context: CommandContext): Command {
   return addAct(new Command('resolve'))
-    .description('decides what nobody else can say any more')
+    .description('decides a transaction whose service can no longer answer')
     .addOption(
       new Option('--as <outcome>', 'committed or aborted, as a back-query would say; or an end by force')
         .choices(RESOLUTIONS)

@@ -47,7 +47,7 @@ const Destination = z.strictObject({
     .describe('After how many failed attempts a message is a dead letter. Without it: never, however long it takes.'),
   permanentAttemptsMax: whole(1, 1_000_000)
     .default(8)
-    .describe('The same for answers that repeating seldom mends: 4xx other than 409, 410, 425 and 429.'),
+    .describe('The same for answers that a retry seldom changes: 4xx other than 409, 410, 425 and 429.'),
   backOffBaseMs: whole(1, HOUR_MS)
     .default(SECOND_MS)
     .describe('The first pause between attempts; it doubles from there, with full jitter.'),
@@ -128,18 +128,22 @@ const Coordinator = z.strictObject({
   checks: z
     .record(z.string(), name)
     .default({})
-    .describe('Databases to ask themselves what became of a prepared message: its back-query destination, and a name.'),
+    .describe(
+      'Back-query destinations answered by SQL instead of a call: destination, and the name of one of `databases`.',
+    ),
   checkSubjects: z
     .array(checked(subjectFilterProblem))
     .max(100)
     .default([])
-    .describe('Subjects, * and > allowed, on which services may be asked that over NATS. Without any: none is.'),
+    .describe(
+      'Subjects on which back-queries may be sent over NATS (* and > allowed). Empty: back-queries never use NATS.',
+    ),
   checkAfterMs: whole(1, DAY_MS)
     .default(10 * SECOND_MS)
-    .describe('How long after its prepare a message is asked about, unless it says when.'),
+    .describe('How long after its prepare the relay asks about a message, unless the message says when.'),
   deadlineMs: whole(SECOND_MS, 30 * DAY_MS)
     .default(35 * SECOND_MS)
-    .describe('How long an initiator may take before what it began is given up, unless it says how long.'),
+    .describe('How long an initiator may take before the relay aborts what it began, unless it says how long.'),
   allowUrls: z
     .array(checked((entry) => addressRulesProblem({ allow: [entry] })))
     .max(1000)
@@ -155,7 +159,7 @@ const Coordinator = z.strictObject({
   alertUrl: checked(destinationUrlProblem)
     .optional()
     .describe('Called by POST when a branch fails again and again, or refuses what has been decided.'),
-  alertEveryAttempts: whole(1, 1_000_000).default(3).describe('After how many failed attempts of a branch, each time.'),
+  alertEveryAttempts: whole(1, 1_000_000).default(3).describe('Alert after every so many failed attempts of a branch.'),
 })
 
 const Http = z.strictObject({
@@ -216,7 +220,7 @@ const Log = z.strictObject({
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
     .describe('The least severe lines that are written.'),
-  format: z.enum(['json', 'text']).default('json').describe('One JSON document a line, or a line for people.'),
+  format: z.enum(['json', 'text']).default('json').describe('One JSON document a line, or a line of text.'),
 })
 
 /**

@@ -6,41 +6,77 @@ import { LatencyHistogram } from './latency-histogram.ts'
  * compares). Labels are configured names only: a gid, topic or URL as a label would be unbounded and would leak.
  */
 export interface Metrics {
+  /** The registry that the relay serves at `/metrics`. */
   readonly registry: Registry
+  /** Messages acknowledged by the broker straight from the log. */
   readonly published: Counter<'source'>
+  /** Messages set aside from the log because their subject or an earlier message of their key failed. */
   readonly parked: Counter<'source'>
+  /** Publishes that JetStream answered as duplicates of an earlier one. */
   readonly duplicates: Counter<'source'>
+  /** Deliveries attempted, by outcome: confirmed, failed, refused, unavailable, withheld. */
   readonly attempts: Counter<'source' | 'destination' | 'outcome'>
+  /** From the insert in the business transaction to the confirmation, by the clock of the database. */
   readonly commitToConfirm: LatencyHistogram<'source' | 'destination'>
+  /** Circuit breaker of a destination: 0 closed, 1 half-open, 2 open. */
   readonly breaker: Gauge<'source' | 'destination'>
+  /** Messages committed and not confirmed; counted to 100000 at most. */
   readonly backlog: Gauge<'source' | 'destination'>
+  /** Age of the oldest message that is not confirmed and not dead; 0 if there is none. */
   readonly oldestAge: Gauge<'source' | 'destination'>
+  /** Dead letters that wait for an operator. */
   readonly dead: Gauge<'source' | 'destination'>
+  /** For how long a partition of the log past its retention could not be dropped, because a session has it open. */
   readonly partitionOverdue: Gauge<'source'>
+  /** 1 while this relay owns the shard. */
   readonly leaseHeld: Gauge<'source' | 'shard'>
+  /** Times this relay found that it had been declared dead. */
   readonly leaseLost: Counter<'source'>
+  /** Writes refused because another relay owns the row by now. */
   readonly fencedWrites: Counter<'source'>
+  /** Shards published again from an earlier position, because the broker had lost what it had acknowledged. */
   readonly brokerRegressions: Counter<'source'>
+  /** Times the sequence of the log had gone back, or messages had been committed with ids from it. */
   readonly sequenceSetbacks: Counter<'source'>
+  /** 1 while committed transactions may be missing in the database, until an operator acknowledges it. */
   readonly historyDoubt: Gauge<'source'>
+  /** Time since the source database was last read successfully. */
   readonly readAge: Gauge<'source'>
+  /** 1 while the connection to NATS is up. */
   readonly natsConnected: Gauge
+  /** 1 while a stream is missing that is configured or has acknowledged something; NaN: JetStream does not say. */
   readonly streamMissing: Gauge<'stream'>
+  /** Times a stream was found missing that had been there; also where it was made again at once. */
   readonly streamsLost: Counter<'stream'>
+  /** Since when nothing at all gets through to the broker; 0 while something does. */
   readonly brokerUnavailable: Gauge
+  /** Subjects and streams that take no messages, by cause: full, sealed, missing, denied, foreign, silent. */
   readonly refusedSubjects: Gauge<'cause'>
+  /** Calls of branches, by outcome: done, failure, ongoing, retry, unavailable. Addresses count as `url`. */
   readonly branchCalls: Counter<'source' | 'destination' | 'outcome'>
+  /** Questions about prepared messages, by verdict: committed, aborted, in_progress, unknown, unreachable. */
   readonly backQueries: Counter<'source' | 'destination' | 'verdict'>
+  /** Global transactions that this relay brought to their end, by status. */
   readonly transactionsEnded: Counter<'source' | 'mode' | 'status'>
+  /** From handing in a global transaction to its end, by the clock of the database. */
   readonly transactionSeconds: Histogram<'source' | 'mode'>
+  /** Global transactions that have not ended; counted to 100000 at most for each status. */
   readonly transactionsPending: Gauge<'source' | 'status'>
+  /** Prepared messages that are past their check time and still undecided. */
   readonly transactionsInDoubt: Gauge<'source'>
+  /** Age of the oldest global transaction that has not ended; 0 if there is none. */
   readonly transactionsOldestAge: Gauge<'source'>
+  /** Entries of an outbox in Redis, by outcome: applied, repeated (applied before), parked. */
   readonly redisEntries: Counter<'source' | 'outbox' | 'outcome'>
+  /** Entries in the stream of an outbox in Redis at the last look of the relay that applies them. */
   readonly redisWaiting: Gauge<'source' | 'outbox'>
+  /** 1 while nothing is sold of an outbox because its Redis has lost data. */
   readonly redisStopped: Gauge<'source' | 'outbox'>
+  /** Requests to the API, by the template of their route and the status of the answer. */
   readonly apiRequests: Counter<'route' | 'method' | 'status'>
+  /** From the head of a request to the end of its answer; waiting for the end of a transaction included. */
   readonly apiSeconds: Histogram<'route'>
+  /** Operations on transactions, by what was answered: done, pending, failed, refused, unknown. */
   readonly apiOperations: Counter<'do' | 'outcome'>
 }
 
@@ -130,7 +166,7 @@ function waiting(registry: Registry) {
     }),
     dead: new Gauge({
       name: 'postcommit_dead',
-      help: 'Dead letters that wait for a person.',
+      help: 'Dead letters that wait for an operator.',
       labelNames: ['source', 'destination'] as const,
       registers,
     }),
@@ -180,7 +216,7 @@ function coordinating(registry: Registry) {
     }),
     transactionsInDoubt: new Gauge({
       name: 'postcommit_transactions_in_doubt',
-      help: 'Prepared messages about which nobody could say when they were to be asked about.',
+      help: 'Prepared messages that are past their check time and still undecided.',
       labelNames: ['source'] as const,
       registers,
     }),

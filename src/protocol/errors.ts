@@ -12,7 +12,7 @@ import { TRANSACTION_ERRORS } from './transaction-errors.ts'
  * Every error this project throws on purpose, in one table: a stable code, what was wrong, what to do.
  *
  * A code is public contract: `docs/errors.md` lists exactly these, and a test throws each of them. `retryable` says
- * whether the same call can succeed later without anybody changing anything.
+ * whether the same call can succeed later without a change.
  */
 export const ERRORS = {
   ...MESSAGE_ERRORS,
@@ -53,7 +53,7 @@ export interface PostcommitErrorOptions {
 const BRAND = Symbol.for('postcommit.error')
 
 /**
- * The one error class. Branch on {@link PostcommitError.code}; the text is for people and may change.
+ * The one error class. Branch on {@link PostcommitError.code}; the text is for reading and may change.
  *
  * `instanceof` holds across two installed copies of the package, because the class is recognised by a registered
  * symbol and not by identity.
@@ -74,7 +74,7 @@ export class PostcommitError<Code extends ErrorCode = ErrorCode> extends Error {
   readonly code: Code
   /** What to do about it, one or two sentences. */
   readonly action: string
-  /** Whether the same call can succeed later although nobody changed anything. */
+  /** Whether the same call can succeed later without a change. */
   readonly retryable: boolean
   /** The global transaction the error is about, where there is one. */
   readonly gid: string | undefined

@@ -17,7 +17,7 @@ export const TRANSACTION_ERRORS = {
   },
   POSTCOMMIT_TRANSACTION_DECIDED: {
     message: 'transaction {gid} is decided already: it is {status}',
-    action: 'Accept what was decided. A transaction is decided once, by whoever comes first.',
+    action: 'Accept what was decided. A transaction is decided once, by the first decision that arrives.',
     retryable: false,
   },
   POSTCOMMIT_GID_ABORTED: {

@@ -45,7 +45,7 @@ test('ports that are free, no key, nobody in doubt; then a relay that serves the
     POSTCOMMIT_COORDINATOR_ALLOW_URLS: '127.0.0.1',
   }
   expect(await doctor(env)).toEqual([
-    'ok coordinator in doubt: nobody has to decide about a transaction',
+    'ok coordinator in doubt: no transaction waits for the decision of an operator',
     'warn api keys: no key opens it, so nobody can ask anything',
     'ok api exposure: only this host gets there, and every request needs a key',
     `ok api port: 127.0.0.1:${api} is free`,
@@ -71,7 +71,9 @@ test('ports that are free, no key, nobody in doubt; then a relay that serves the
   const found = await doctor(env)
   await relay.stop()
   expect(found).toEqual([
-    expect.stringMatching(/^warn coordinator in doubt: nobody could say what became of 1 messages;/),
+    expect.stringMatching(
+      /^warn coordinator in doubt: 1 prepared messages are past their check time and still undecided;/,
+    ),
     'ok api keys: 1 of 1 tenants',
     expect.stringMatching(/^warn api keys: \w+ \(shop\) ends in (2\.\d|3) d$/),
     'ok api exposure: only this host gets there, and every request needs a key',

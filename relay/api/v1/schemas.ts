@@ -54,7 +54,7 @@ const Branch = z
 const Definition = z
   .strictObject({
     mode: Mode,
-    name: line(LIMITS.branchCharacters).optional().describe('For people: what kind of transaction it is.'),
+    name: line(LIMITS.branchCharacters).optional().describe('What kind of transaction it is, for operators.'),
     branches: z.array(Branch).max(LIMITS.branchesPerTransaction),
     backQuery: z
       .strictObject({

@@ -49,7 +49,7 @@ const ResolveBody = z.strictObject({
 
 const PAGE: Route['answers'] = { 200: { description: 'Newest first.', schema: TransactionPage } }
 
-/** What people look at and do. */
+/** What operators look at and do. */
 export const transactionRoutes: readonly Route[] = [
   {
     method: 'GET',
@@ -68,7 +68,7 @@ export const transactionRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/in-doubt',
-    summary: 'Prepared messages about which nobody could say when they were to be asked about, and why',
+    summary: 'Prepared messages that are past their check time and still undecided, with the reason',
     tag: 'transactions',
     scope: 'read',
     query: InDoubtQuery,
@@ -94,7 +94,7 @@ export const transactionRoutes: readonly Route[] = [
       return reply(story)
     },
   },
-  actRoute('resolve', 'Decides what nobody else can say any more', ResolveBody, (call) => {
+  actRoute('resolve', 'Decides a transaction whose service can no longer answer', ResolveBody, (call) => {
     const { outcome, reason } = readBody(ResolveBody, call)
     return { what: { resolve: outcome }, reason }
   }),

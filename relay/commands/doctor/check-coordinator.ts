@@ -13,10 +13,10 @@ export async function checkCoordinator(pool: pg.Pool, { api }: RelayConfig): Pro
   const { inDoubt, oldestAgeSeconds } = await countTransactions(pool)
   return [
     inDoubt === 0
-      ? ok('in doubt', 'nobody has to decide about a transaction')
+      ? ok('in doubt', 'no transaction waits for the decision of an operator')
       : warn(
           'in doubt',
-          `nobody could say what became of ${inDoubt} messages; the oldest transaction has been open for ${formatDuration(oldestAgeSeconds * 1000)}`,
+          `${inDoubt} prepared messages are past their check time and still undecided; the oldest transaction has been open for ${formatDuration(oldestAgeSeconds * 1000)}`,
           'See: postcommit in-doubt',
         ),
     ...(api.enabled && api.auth === 'keys' ? await checkKeys(pool) : []),
