@@ -185,7 +185,7 @@ describe('problems', () => {
       { dtm: { enabled: true } },
       'dtm.enabled (postcommit.json): needs coordinator.database, which holds what its clients hand in',
     ],
-    [{ dtm: { enabled: true } }, 'coordinator.allowUrls: clients of DTM hand in the addresses of their services'],
+    [{ dtm: { enabled: true } }, 'coordinator.allowUrls: clients of DTM submit the addresses of their services'],
     [
       { dtm: { enabled: true, host: '10.0.0.1' } },
       'dtm.host (postcommit.json): listening beyond this host needs dtm.allowExposed',

@@ -139,7 +139,7 @@ function* dtm({ dtm, coordinator }: RelayConfig): Generator<ConfigProblem> {
   if (coordinator.allowUrls.length === 0) {
     yield {
       path: ['coordinator', 'allowUrls'],
-      message: 'clients of DTM hand in the addresses of their services: list the hosts or networks that may be called',
+      message: 'clients of DTM submit the addresses of their services: list the hosts or networks that may be called',
     }
   }
   if (!dtm.allowExposed && !isLoopback(dtm.host)) {

@@ -54,11 +54,11 @@ export interface Metrics {
   readonly refusedSubjects: Gauge<'cause'>
   /** Calls of branches, by outcome: done, failure, ongoing, retry, unavailable. Addresses count as `url`. */
   readonly branchCalls: Counter<'source' | 'destination' | 'outcome'>
-  /** Questions about prepared messages, by verdict: committed, aborted, in_progress, unknown, unreachable. */
+  /** Back-queries about prepared messages, by verdict: committed, aborted, in_progress, unknown, unreachable. */
   readonly backQueries: Counter<'source' | 'destination' | 'verdict'>
   /** Global transactions that this relay brought to their end, by status. */
   readonly transactionsEnded: Counter<'source' | 'mode' | 'status'>
-  /** From handing in a global transaction to its end, by the clock of the database. */
+  /** From taking a global transaction in to its end, by the clock of the database. */
   readonly transactionSeconds: Histogram<'source' | 'mode'>
   /** Global transactions that have not ended; counted to 100000 at most for each status. */
   readonly transactionsPending: Gauge<'source' | 'status'>
@@ -191,7 +191,7 @@ function coordinating(registry: Registry) {
     }),
     backQueries: new Counter({
       name: 'postcommit_back_queries_total',
-      help: 'Questions about prepared messages, by verdict: committed, aborted, in_progress, unknown, unreachable.',
+      help: 'Back-queries about prepared messages, by verdict: committed, aborted, in_progress, unknown, unreachable.',
       labelNames: ['source', 'destination', 'verdict'] as const,
       registers,
     }),
@@ -203,7 +203,7 @@ function coordinating(registry: Registry) {
     }),
     transactionSeconds: new Histogram({
       name: 'postcommit_transaction_seconds',
-      help: 'From handing in a global transaction to its end, by the clock of the database.',
+      help: 'From taking a global transaction in to its end, by the clock of the database.',
       labelNames: ['source', 'mode'] as const,
       buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600],
       registers,
