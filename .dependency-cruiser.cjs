@@ -4,7 +4,7 @@
  * leads to dist/ here. So this needs a build.
  */
 const TESTS = '\\.test\\.ts$'
-const LOOPS = 'publisher|dispatcher|membership|housekeeping|back-query|redis-outbox'
+const LOOPS = 'publisher|dispatcher|membership|housekeeping|coordinator/back-query|redis-outbox'
 
 module.exports = {
   forbidden: [
@@ -106,15 +106,15 @@ module.exports = {
       name: 'operators-below-cli-and-api',
       comment: 'What an operator sees and does is there once, for commands and the API; neither is needed for it.',
       severity: 'error',
-      from: { path: '^relay/people/', pathNot: TESTS },
-      to: { path: '^relay/', pathNot: '^relay/(people|store|engine)/' },
+      from: { path: '^relay/operators/', pathNot: TESTS },
+      to: { path: '^relay/', pathNot: '^relay/(operators|store|engine)/' },
     },
     {
       name: 'core-without-shell',
       comment: 'Embedded in a service, the relay must not read files, variables or arguments.',
       severity: 'error',
       from: {
-        path: `^relay/(${LOOPS}|engine|store|destinations|broker|observe|people|api)/|^relay/(index|relay|source|sessions|listeners|http-server)\\.ts$`,
+        path: `^relay/(${LOOPS}|engine|store|destinations|broker|observe|operators|api|coordinator|http|postgres)/|^relay/(index|relay|serve-database)\\.ts$`,
       },
       to: { path: '^relay/(config|commands|main|bin|dev)' },
     },

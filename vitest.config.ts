@@ -53,8 +53,10 @@ export default defineConfig({
         test: {
           name: 'dtm-restarts',
           // The same tests against a relay that is killed and started again between all steps.
-          include: [`test/integration/dtm-${process.env['POSTCOMMIT_DTM_RESTARTS'] === 'all' ? '*' : 'msg'}.test.ts`],
-          exclude: ['test/integration/dtm-strict.test.ts'],
+          include: [
+            `test/integration/dtm/dtm-${process.env['POSTCOMMIT_DTM_RESTARTS'] === 'all' ? '*' : 'msg'}.test.ts`,
+          ],
+          exclude: ['test/integration/dtm/dtm-strict.test.ts'],
           env: { POSTCOMMIT_TEST_DTM_RELAY: 'killed' },
           ...withServers,
           // A test has a dozen steps, and a machine with other work takes seconds for each.

@@ -1,9 +1,11 @@
 /** The relay for embedding; the daemon `postcommit run` is a thin shell around it. */
 
 export type { DtmOptions } from './api/dtm/dtm-server.ts'
+export type { RelayAddresses } from './api/listeners.ts'
 export type { ApiOptions } from './api/server.ts'
 export type { BrokerTrouble } from './broker/broker.ts'
 export type { StreamOptions } from './broker/streams.ts'
+export type { Transactions } from './coordinator/serve-transactions.ts'
 export type { AddressRulesOptions } from './destinations/address-rules.ts'
 export type { BranchAnswer, DestinationCall } from './destinations/branch-call.ts'
 export type { Delivery, Destination } from './destinations/destination.ts'
@@ -11,7 +13,6 @@ export type { Handler } from './destinations/handler.ts'
 export type { HttpDestinationOptions } from './destinations/http.ts'
 export type { UrlDestinationOptions } from './destinations/url.ts'
 export type { BackOff, Outcome } from './engine/outcome.ts'
-export type { RelayAddresses } from './listeners.ts'
 export { createMetrics, type Metrics } from './observe/metrics.ts'
 export type { AppliedEntry } from './redis-outbox/applied-entry.ts'
 export type { WriteEntries } from './redis-outbox/batch-writer.ts'
@@ -25,5 +26,4 @@ export {
   type SourceDatabase,
 } from './relay.ts'
 export type { RelayHealth } from './relay-health.ts'
-export type { SourceHealth } from './source.ts'
-export type { Transactions } from './transactions.ts'
+export type { SourceHealth } from './serve-database.ts'

@@ -1,6 +1,6 @@
 import type { BrokerTrouble } from './broker/broker.ts'
 import type { Publishing } from './broker/publishing.ts'
-import type { Source, SourceHealth } from './source.ts'
+import type { Source, SourceHealth } from './serve-database.ts'
 
 /** How the relay is doing, without asking any server. */
 export interface RelayHealth {

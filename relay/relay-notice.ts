@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { notifyRelays } from './store/notify-relays.ts'
+import { notifyRelays } from './store/member/notify-relays.ts'
 
 const GAP_MS = 10
 

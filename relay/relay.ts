@@ -6,11 +6,13 @@ import { isDestinationName, NATS_DESTINATION, PostcommitError } from 'postcommit
 import type { DtmOptions } from './api/dtm/dtm-server.ts'
 import { checkDtmExposure } from './api/dtm/exposure.ts'
 import { checkApiExposure } from './api/exposure.ts'
+import { Listeners, type ListenersOptions, type RelayAddresses } from './api/listeners.ts'
 import type { ApiOptions } from './api/server.ts'
 import type { Broker } from './broker/broker.ts'
 import { Publishing } from './broker/publishing.ts'
 import type { StreamOptions } from './broker/streams.ts'
-import { TargetRules } from './coordinator/target-rules.ts'
+import { TargetRules } from './coordinator/intake/target-rules.ts'
+import type { serveTransactions, Transactions, TransactionsOptions } from './coordinator/serve-transactions.ts'
 import { readAddressRules } from './destinations/address-rules.ts'
 import type { Destination } from './destinations/destination.ts'
 import { Gates } from './destinations/gates.ts'
@@ -19,14 +21,12 @@ import type { createHttpDestination, HttpDestinationOptions } from './destinatio
 import { createNatsDestination } from './destinations/nats.ts'
 import type { createUrlDestination, UrlDestinationOptions } from './destinations/url.ts'
 import { subjectFilterProblem } from './engine/subject-filter.ts'
-import { Listeners, type ListenersOptions, type RelayAddresses } from './listeners.ts'
 import { createMetrics, type Metrics } from './observe/metrics.ts'
+import type { SessionConfig } from './postgres/sessions.ts'
 import { configuredOutboxes, openParked } from './redis-outbox/configured-outboxes.ts'
 import type { RedisOutboxSource } from './redis-outbox/serve-redis-outbox.ts'
 import { healthOf, type RelayHealth } from './relay-health.ts'
-import type { SessionConfig } from './sessions.ts'
-import { type Source, type SourceOptions, serveSource } from './source.ts'
-import type { serveTransactions, Transactions, TransactionsOptions } from './transactions.ts'
+import { type Source, type SourceOptions, serveSource } from './serve-database.ts'
 import { RELAY_VERSION } from './version.ts'
 
 /** A source database: a connection string, pg's options, or a Pool whose options are used (not its connections). */
@@ -228,7 +228,7 @@ async function loadParts({ destinations = {}, coordinator }: RelayOptions): Prom
   const loaded = await Promise.all([
     Object.keys(destinations).length > 0 && import('./destinations/http.ts'),
     coordinator?.urls && import('./destinations/url.ts'),
-    coordinator && import('./transactions.ts'),
+    coordinator && import('./coordinator/serve-transactions.ts'),
   ])
   return Object.assign({}, ...loaded)
 }

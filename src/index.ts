@@ -1,14 +1,14 @@
 /** The SDK: what a service installs. */
 
-export type { CacheWaited, Committed, Duplicated } from './committed.ts'
-export { type BranchDelivery, type BranchHandlerOptions, branchHandler } from './inbox/branch-handler.ts'
-export { type DeliveryHandler, type HandlerOptions, handler, type InboxHandlerOptions } from './inbox/handler.ts'
+export type { CacheWaited, Committed, Duplicated } from './commit/committed.ts'
+export type { MessageDraft, MessageOptions, MessageSchemas } from './commit/message.ts'
+export { type BranchDelivery, type BranchHandlerOptions, branchHandler } from './http/branch-handler.ts'
+export { type DeliveryHandler, type HandlerOptions, handler, type InboxHandlerOptions } from './http/handler.ts'
+export type { CallDelivery } from './http/read-call.ts'
+export type { PayloadOptions } from './http/read-payload.ts'
 export { createInbox, type Inbox, type InboxDelivery, type InboxOptions, type InboxResult } from './inbox/inbox.ts'
 export type { InboxLimits } from './inbox/inbox-limits.ts'
-export type { CallDelivery } from './inbox/read-call.ts'
-export type { PayloadOptions } from './inbox/read-payload.ts'
 export type { Invalidatable, InvalidationState } from './invalidation.ts'
-export type { MessageDraft, MessageOptions, MessageSchemas } from './message.ts'
 export type { OutboxOptions } from './options.ts'
 export { type CommitOptions, createOutbox, type Outbox } from './outbox.ts'
 export { ERRORS, type ErrorCode, PostcommitError, type PostcommitErrorOptions } from './protocol/errors.ts'
@@ -24,11 +24,6 @@ export type {
 } from './protocol/transaction-definition.ts'
 export type { TransactionMode } from './protocol/transaction-state.ts'
 export type { Verdict } from './protocol/verdict.ts'
-export type { SchemaIssue, SchemaResult, StandardSchema } from './standard-schema.ts'
-export type { IsolationLevel } from './store/database.ts'
-export type { DatabaseLike, TransactionOf } from './store/open-database.ts'
-export { type BackQueryHandler, type BackQueryOptions, backQueryHandler } from './two-phase/back-query-handler.ts'
-export type { PreparedMessages, PreparedMessagesOptions } from './two-phase/prepared-messages.ts'
 export {
   createRelayClient,
   type OperationOptions,
@@ -36,4 +31,9 @@ export {
   type RelayClient,
   type RelayClientOptions,
   type WaitOptions,
-} from './two-phase/relay-client.ts'
+} from './relay-client/relay-client.ts'
+export type { SchemaIssue, SchemaResult, StandardSchema } from './standard-schema.ts'
+export type { IsolationLevel } from './store/database.ts'
+export type { DatabaseLike, TransactionOf } from './store/open-database.ts'
+export { type BackQueryHandler, type BackQueryOptions, backQueryHandler } from './two-phase/back-query-handler.ts'
+export type { PreparedMessages, PreparedMessagesOptions } from './two-phase/open-prepared-messages.ts'

@@ -1,11 +1,11 @@
-import type { MessageSchemas } from './message.ts'
+import type { MessageSchemas } from './commit/message.ts'
 import { PostcommitError } from './protocol/errors.ts'
 import { LIMITS } from './protocol/limits.ts'
 import { Unreadable } from './protocol/read-json.ts'
 import { readTarget, type Target } from './protocol/target.ts'
+import type { RelayClient } from './relay-client/relay-client.ts'
 import type { DatabaseLike } from './store/open-database.ts'
-import type { MessageRouteOptions } from './two-phase/message-route.ts'
-import type { RelayClient } from './two-phase/relay-client.ts'
+import type { MessageRouteOptions } from './two-phase/announced-route.ts'
 
 /** What {@link createOutbox} takes. */
 export interface OutboxOptions<Db extends DatabaseLike, Schemas extends MessageSchemas = MessageSchemas> {

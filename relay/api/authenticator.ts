@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
+import { selectApiKey, type ValidApiKey } from '../store/api-key/select-api-key.ts'
 import type { Queryable } from '../store/queryable.ts'
-import { selectApiKey, type ValidApiKey } from '../store/transaction/select-api-key.ts'
 import { parseApiKey, SCOPES, type Scope } from './api-key.ts'
 
 /** Who calls: everything that is done is done in this tenant and under this name. */

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { PostcommitError } from 'postcommit/protocol'
-import { isLoopback } from '../loopback.ts'
+import { isLoopback } from '../http/loopback.ts'
 
 /** What a server without keys goes by. */
 export interface LocalRules {

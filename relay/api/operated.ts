@@ -1,6 +1,6 @@
 import { PostcommitError } from 'postcommit/protocol'
-import type { EventHub } from '../people/event-hub.ts'
-import type { ReadableSource } from '../people/readable-source.ts'
+import type { EventHub } from '../operators/event-hub.ts'
+import type { ReadableSource } from '../operators/readable-source.ts'
 import type { Caller } from './authenticator.ts'
 
 /** How the relay that is asked stands with its broker. */

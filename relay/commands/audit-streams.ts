@@ -2,7 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node'
 import type pg from 'pg'
 import { messageId, parseMessageId } from 'postcommit/protocol'
 import { readStream, type StoredMessage } from '../broker/read-stream.ts'
-import { createAudit, deleteKnown, insertAudited, type StreamMessage, selectUnknown } from '../store/audit-log.ts'
+import { createAudit, deleteKnown, insertAudited, type StreamMessage, selectUnknown } from '../store/log/audit-log.ts'
 
 /** What is compared. */
 export interface AuditOptions {

@@ -2,11 +2,11 @@ import { Command } from 'commander'
 import { loadConfig } from '../config/load.ts'
 import { maskConfig } from '../config/mask.ts'
 import { CONFIG_SCHEMA } from '../config/options.ts'
-import { addConfigFlags, givenFlags, isGiven } from './config-flags.ts'
-import type { CommandContext } from './context.ts'
-import { ExitCode } from './exit-code.ts'
-import { noDatabase } from './sources.ts'
-import { formatTable } from './table.ts'
+import { addConfigFlags, givenFlags, isGiven } from './shell/config-flags.ts'
+import type { CommandContext } from './shell/context.ts'
+import { ExitCode } from './shell/exit-code.ts'
+import { noDatabase } from './shell/sources.ts'
+import { formatTable } from './shell/table.ts'
 
 interface CheckConfigOptions {
   readonly schema?: boolean

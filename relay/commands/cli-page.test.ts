@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { describe, expect, test } from 'vitest'
 import { CONFIG_OPTIONS } from '../config/options.ts'
-import { ExitCode } from './exit-code.ts'
 import { createProgram } from './program.ts'
+import { ExitCode } from './shell/exit-code.ts'
 
 const PAGE = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
 const CONTEXT = {

@@ -1,15 +1,15 @@
 import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import { PostcommitError, within } from 'postcommit/protocol'
+import type { RelayAddresses } from '../api/listeners.ts'
 import type { RelayConfig } from '../config/schema.ts'
-import type { RelayAddresses } from '../listeners.ts'
 import { createMetrics } from '../observe/metrics.ts'
 import { type HealthServer, startHealthServer } from '../observe/server.ts'
 import { preflight } from '../preflight.ts'
 import { createRelay, type Relay } from '../relay.ts'
-import { openRedisClients } from './redis-clients.ts'
-import { relayOptions } from './relay-options.ts'
-import { withClient } from './sources.ts'
+import { openRedisClients } from './shell/redis-clients.ts'
+import { relayOptions } from './shell/relay-options.ts'
+import { withClient } from './shell/sources.ts'
 
 /** A relay with its health server, as `run` and `dev` run one. */
 export interface Daemon {

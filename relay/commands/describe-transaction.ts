@@ -1,6 +1,6 @@
-import { formatDuration } from '../people/duration.ts'
-import type { ShownTransaction } from '../people/read-transactions.ts'
-import { formatTable, shorten } from './table.ts'
+import { formatDuration } from '../operators/duration.ts'
+import type { ShownTransaction } from '../operators/read-transactions.ts'
+import { formatTable, shorten } from './shell/table.ts'
 
 /** A transaction for people: how it stands, what became of each call, what went wrong, who did what. */
 export function describeStory(story: ShownTransaction, explanation?: string): readonly string[] {

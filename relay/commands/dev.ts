@@ -1,7 +1,7 @@
 import { Command } from 'commander'
-import { addConfigFlags } from './config-flags.ts'
-import type { CommandContext } from './context.ts'
-import { ExitCode } from './exit-code.ts'
+import { addConfigFlags } from './shell/config-flags.ts'
+import type { CommandContext } from './shell/context.ts'
+import { ExitCode } from './shell/exit-code.ts'
 
 export function devCommand(context: CommandContext): Command {
   return addConfigFlags(new Command('dev'))

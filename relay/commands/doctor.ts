@@ -1,11 +1,11 @@
 import { Command } from 'commander'
 import { shownJson } from '../engine/error-text.ts'
-import { addConfigFlags, isGiven } from './config-flags.ts'
-import type { CommandContext } from './context.ts'
 import type { Check } from './doctor/check.ts'
-import { ExitCode } from './exit-code.ts'
-import { loadSourceConfig } from './sources.ts'
-import { formatTable } from './table.ts'
+import { addConfigFlags, isGiven } from './shell/config-flags.ts'
+import type { CommandContext } from './shell/context.ts'
+import { ExitCode } from './shell/exit-code.ts'
+import { loadSourceConfig } from './shell/sources.ts'
+import { formatTable } from './shell/table.ts'
 
 export function doctorCommand(context: CommandContext): Command {
   return addConfigFlags(new Command('doctor'))

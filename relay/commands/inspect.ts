@@ -1,19 +1,19 @@
 import { Command } from 'commander'
 import { shownJson } from '../engine/error-text.ts'
-import { formatDuration } from '../people/duration.ts'
-import { explainTransaction } from '../people/explain-transaction.ts'
-import { findMessages, type InspectedMessage } from '../people/find-messages.ts'
-import { nameOfMessage, readMessageName } from '../people/message-name.ts'
-import type { ShownTransaction } from '../people/read-transactions.ts'
+import { formatDuration } from '../operators/duration.ts'
+import { explainTransaction } from '../operators/explain-transaction.ts'
+import { findMessages, type InspectedMessage } from '../operators/find-messages.ts'
+import { nameOfMessage, readMessageName } from '../operators/message-name.ts'
+import type { ShownTransaction } from '../operators/read-transactions.ts'
+import { selectGidOfDelivery } from '../store/message/select-gid-of-delivery.ts'
 import type { EntryOfGid } from '../store/redis-outbox/select-entries-of-gid.ts'
-import { selectGidOfDelivery } from '../store/select-gid-of-delivery.ts'
 import type { TransactionKey } from '../store/transaction/transaction-row.ts'
-import { addSourceFlags, isGiven } from './config-flags.ts'
-import type { CommandContext } from './context.ts'
 import { describeStory } from './describe-transaction.ts'
-import { ExitCode } from './exit-code.ts'
-import { type OpenSource, withSources } from './sources.ts'
-import { formatTable, shorten } from './table.ts'
+import { addSourceFlags, isGiven } from './shell/config-flags.ts'
+import type { CommandContext } from './shell/context.ts'
+import { ExitCode } from './shell/exit-code.ts'
+import { type OpenSource, withSources } from './shell/sources.ts'
+import { formatTable, shorten } from './shell/table.ts'
 
 interface InspectOptions {
   readonly payload?: boolean
@@ -68,7 +68,7 @@ async function readStories(
   key: TransactionKey,
 ): Promise<(ShownTransaction & { readonly source: string })[]> {
   // Kysely takes longer to load than everything else a command needs.
-  const { transactionStory } = await import('../people/read-transactions.ts')
+  const { transactionStory } = await import('../operators/read-transactions.ts')
   const stories = await Promise.all(
     sources.map(async ({ source, pool }) => {
       const story = await transactionStory(pool, key)

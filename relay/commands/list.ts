@@ -1,15 +1,15 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { parseGid } from 'postcommit/protocol'
 import { shownJson } from '../engine/error-text.ts'
-import { formatDuration, parseDuration } from '../people/duration.ts'
-import { nameOfMessage } from '../people/message-name.ts'
-import type { MessagePage } from '../people/read-messages.ts'
-import type { ListedMessage, MessageFilter } from '../store/list-messages.ts'
-import { MessageState } from '../store/message-state.ts'
-import { addSourceFlags, isGiven } from './config-flags.ts'
-import type { CommandContext } from './context.ts'
-import { withSources } from './sources.ts'
-import { formatTable, shorten } from './table.ts'
+import { formatDuration, parseDuration } from '../operators/duration.ts'
+import { nameOfMessage } from '../operators/message-name.ts'
+import type { MessagePage } from '../operators/read-messages.ts'
+import type { ListedMessage, MessageFilter } from '../store/message/list-messages.ts'
+import { MessageState } from '../store/message/message-state.ts'
+import { addSourceFlags, isGiven } from './shell/config-flags.ts'
+import type { CommandContext } from './shell/context.ts'
+import { withSources } from './shell/sources.ts'
+import { formatTable, shorten } from './shell/table.ts'
 
 interface ListOptions {
   readonly state?: readonly MessageState[]
@@ -39,7 +39,7 @@ export function listCommand(context: CommandContext): Command {
     .action(async (options: ListOptions, command: Command) => {
       const filter = filterOf(options)
       // Kysely takes longer to load than everything else a command needs.
-      const { messagePage } = await import('../people/read-messages.ts')
+      const { messagePage } = await import('../operators/read-messages.ts')
       const pages = await withSources(context, command, async (sources) => {
         if (sources.length > 1 && options.before !== undefined) {
           command.error('error: --before needs --source, because ids are of one database')

@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import type pg from 'pg'
 import { PostcommitError } from 'postcommit/protocol'
 import { shownJson } from '../engine/error-text.ts'
+import { splitShards } from '../store/log/split-shards.ts'
 import {
   applyMigrations,
   type Migration,
@@ -10,12 +11,11 @@ import {
   migrationStatus,
   readMigrations,
 } from '../store/migrate.ts'
-import { splitShards } from '../store/split-shards.ts'
-import { addSourceFlags, givenFlags, isGiven } from './config-flags.ts'
-import type { CommandContext } from './context.ts'
-import { ExitCode } from './exit-code.ts'
-import { loadSourceConfig, withClient } from './sources.ts'
-import { formatTable } from './table.ts'
+import { addSourceFlags, givenFlags, isGiven } from './shell/config-flags.ts'
+import type { CommandContext } from './shell/context.ts'
+import { ExitCode } from './shell/exit-code.ts'
+import { loadSourceConfig, withClient } from './shell/sources.ts'
+import { formatTable } from './shell/table.ts'
 
 interface MigrateOptions {
   readonly status?: boolean

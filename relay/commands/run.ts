@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import { loadConfig } from '../config/load.ts'
 import { RELAY_VERSION } from '../version.ts'
-import { addConfigFlags, givenFlags } from './config-flags.ts'
-import type { CommandContext } from './context.ts'
-import { ExitCode } from './exit-code.ts'
-import { noDatabase } from './sources.ts'
+import { addConfigFlags, givenFlags } from './shell/config-flags.ts'
+import type { CommandContext } from './shell/context.ts'
+import { ExitCode } from './shell/exit-code.ts'
+import { noDatabase } from './shell/sources.ts'
 
 export function runCommand(context: CommandContext): Command {
   return addConfigFlags(new Command('run'))

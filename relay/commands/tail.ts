@@ -1,13 +1,13 @@
 import { Command } from 'commander'
 import { messageId } from 'postcommit/protocol'
 import { shownJson } from '../engine/error-text.ts'
-import { formatDuration } from '../people/duration.ts'
-import { followMessages, type MessageEvent } from '../people/follow-messages.ts'
-import { addSourceFlags, isGiven } from './config-flags.ts'
-import type { CommandContext } from './context.ts'
-import { pause } from './pause.ts'
-import { type OpenSource, reasonOf, withSources } from './sources.ts'
-import { shorten } from './table.ts'
+import { formatDuration } from '../operators/duration.ts'
+import { followMessages, type MessageEvent } from '../operators/follow-messages.ts'
+import { addSourceFlags, isGiven } from './shell/config-flags.ts'
+import type { CommandContext } from './shell/context.ts'
+import { pause } from './shell/pause.ts'
+import { type OpenSource, reasonOf, withSources } from './shell/sources.ts'
+import { shorten } from './shell/table.ts'
 
 interface TailOptions {
   readonly destination?: string

@@ -8,14 +8,14 @@ import {
   RESOLUTIONS,
   type Resolution,
   type TransactionAct,
-} from '../people/act-on-transaction.ts'
-import type { ShownTransaction } from '../people/read-transactions.ts'
-import { addSourceFlags, isGiven } from './config-flags.ts'
-import type { CommandContext } from './context.ts'
-import { withCoordinator } from './coordinator-source.ts'
+} from '../operators/act-on-transaction.ts'
+import type { ShownTransaction } from '../operators/read-transactions.ts'
 import { describeStory } from './describe-transaction.ts'
-import { ExitCode } from './exit-code.ts'
-import { addPageOptions, type PageOptions, showPage } from './transaction-pages.ts'
+import { addSourceFlags, isGiven } from './shell/config-flags.ts'
+import type { CommandContext } from './shell/context.ts'
+import { withCoordinator } from './shell/coordinator-source.ts'
+import { ExitCode } from './shell/exit-code.ts'
+import { addPageOptions, type PageOptions, showPage } from './shell/transaction-pages.ts'
 
 interface ActOptions {
   readonly tenant: string
@@ -72,7 +72,7 @@ function showCommand(context: CommandContext): Command {
     .action(async (text: string, { tenant }: { readonly tenant: string }, command: Command) => {
       const gid = parseGid(text)
       // Kysely takes longer to load than everything else a command needs.
-      const { transactionStory } = await import('../people/read-transactions.ts')
+      const { transactionStory } = await import('../operators/read-transactions.ts')
       const story = await withCoordinator(context, command, ({ pool }) => transactionStory(pool, { tenant, gid }))
       if (story === undefined) throw new PostcommitError('POSTCOMMIT_UNKNOWN_TRANSACTION', { gid }, { gid })
       print(context, command, story, describeStory)

@@ -1,6 +1,6 @@
 import { PostcommitError } from 'postcommit/protocol'
-import type { NamedCache } from './cache-module.ts'
-import { reasonOf } from './sources.ts'
+import type { NamedCache } from './shell/cache-module.ts'
+import { reasonOf } from './shell/sources.ts'
 
 /** A value that is to be compared. */
 export interface ValueToCheck {

@@ -1,5 +1,5 @@
 import { subjectFilterProblem } from '../engine/subject-filter.ts'
-import { isLoopback } from '../loopback.ts'
+import { isLoopback } from '../http/loopback.ts'
 
 /** Why a text is not the address of a PostgreSQL database, or undefined. The reason never quotes the text. */
 export function postgresUrlProblem(text: string): string | undefined {

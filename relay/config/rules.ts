@@ -1,4 +1,4 @@
-import { isLoopback } from '../loopback.ts'
+import { isLoopback } from '../http/loopback.ts'
 import { repeatHorizonMs, takesInvalidations } from './configured-streams.ts'
 import { remotePlaintextHost } from './formats.ts'
 import type { RelayConfig } from './schema.ts'

@@ -5,7 +5,7 @@ import type { Gated } from '../destinations/gates.ts'
 import type { CallResult } from '../engine/breaker.ts'
 import { errorText } from '../engine/error-text.ts'
 import type { Outcome } from '../engine/outcome.ts'
-import type { ClaimedDelivery } from '../store/claim-due.ts'
+import type { ClaimedDelivery } from '../store/delivery/claim-due.ts'
 import { Pace } from './pace.ts'
 import { readDelivery } from './read-delivery.ts'
 

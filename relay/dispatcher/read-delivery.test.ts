@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { ClaimedDelivery } from '../store/claim-due.ts'
+import type { ClaimedDelivery } from '../store/delivery/claim-due.ts'
 import { readDelivery } from './read-delivery.ts'
 
 const row: ClaimedDelivery = {

@@ -1,6 +1,6 @@
 import { ENVELOPE, parseStoredHeaders, storedMessageProblem } from 'postcommit/protocol'
 import type { Delivery } from '../destinations/destination.ts'
-import type { ClaimedDelivery } from '../store/claim-due.ts'
+import type { ClaimedDelivery } from '../store/delivery/claim-due.ts'
 import { REDIS_OUTBOX_DESTINATION } from '../store/redis-outbox/park-entries.ts'
 
 /**

@@ -3,10 +3,10 @@ import type { Logger } from 'pino'
 import { failpoint, within } from 'postcommit/protocol'
 import type { LatencySeries } from '../observe/latency-histogram.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { type Recorded, recordSettlements, type SettledDelivery } from '../store/record-settlements.ts'
-import { type OrderingKey, releaseSuccessors } from '../store/release-successors.ts'
-import { inTransaction } from '../store/transaction.ts'
-import { trimAttempts } from '../store/trim-attempts.ts'
+import { type Recorded, recordSettlements, type SettledDelivery } from '../store/delivery/record-settlements.ts'
+import { type OrderingKey, releaseSuccessors } from '../store/delivery/release-successors.ts'
+import { trimAttempts } from '../store/delivery/trim-attempts.ts'
+import { inTransaction } from '../store/in-transaction.ts'
 
 /** What results are written with. */
 export interface RecorderOptions {

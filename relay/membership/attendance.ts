@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { closeSession } from '../sessions.ts'
+import { closeSession } from '../postgres/sessions.ts'
 import { WakeSignal } from '../wake-signal.ts'
 import type { Membership } from './membership.ts'
 

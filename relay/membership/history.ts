@@ -1,10 +1,10 @@
 import type { Logger } from 'pino'
 import { doubtOf, type HandedOn, type Seen } from '../engine/whereabouts.ts'
-import { noteDoubt, noteWhereabouts } from '../store/note-whereabouts.ts'
+import { selectMissingMessages } from '../store/log/select-missing-messages.ts'
+import { noteDoubt, noteWhereabouts } from '../store/member/note-whereabouts.ts'
 import type { Queryable } from '../store/queryable.ts'
-import { selectInstallation } from '../store/select-installation.ts'
-import { selectMissingMessages } from '../store/select-missing-messages.ts'
-import { selectServerFacts } from '../store/select-server-facts.ts'
+import { selectInstallation } from '../store/server/select-installation.ts'
+import { selectServerFacts } from '../store/server/select-server-facts.ts'
 
 /** What the history of a database is followed with. */
 export interface HistoryOptions {

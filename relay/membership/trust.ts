@@ -2,8 +2,8 @@ import { PostcommitError } from 'postcommit/protocol'
 import { originOf } from '../engine/whereabouts.ts'
 import { requireServableSchema } from '../store/migrate.ts'
 import type { Queryable } from '../store/queryable.ts'
-import { selectInstallation } from '../store/select-installation.ts'
-import { selectServerFacts } from '../store/select-server-facts.ts'
+import { selectInstallation } from '../store/server/select-installation.ts'
+import { selectServerFacts } from '../store/server/select-server-facts.ts'
 
 const POSTGRES_MINIMUM = 150_000
 

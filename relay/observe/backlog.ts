@@ -1,8 +1,8 @@
 import { DeliveryState, NATS_DESTINATION, within } from 'postcommit/protocol'
-import { countDeliveries, type DeliveryCount } from '../store/count-deliveries.ts'
+import { countDeliveries, type DeliveryCount } from '../store/delivery/count-deliveries.ts'
+import { type LogBacklog, selectLogBacklog } from '../store/log/select-log-backlog.ts'
 import type { Queryable } from '../store/queryable.ts'
-import { selectInstallation } from '../store/select-installation.ts'
-import { type LogBacklog, selectLogBacklog } from '../store/select-log-backlog.ts'
+import { selectInstallation } from '../store/server/select-installation.ts'
 import type { Metrics } from './metrics.ts'
 
 /** What takes longer to count is not known at the moment; shorter than a scrape waits. */

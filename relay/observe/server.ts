@@ -1,8 +1,8 @@
 import { fastify } from 'fastify'
 import { within } from 'postcommit/protocol'
 import type { Registry } from 'prom-client'
-import { bearsToken } from '../bearer-token.ts'
-import { type ListenAddress, type Listening, listen } from '../http-server.ts'
+import { bearsToken } from '../http/bearer-token.ts'
+import { type ListenAddress, type Listening, listen } from '../http/http-server.ts'
 import { watchEventLoop } from './event-loop.ts'
 
 /** What the health server tells about, without asking any server itself. */

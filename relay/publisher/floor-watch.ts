@@ -1,8 +1,8 @@
-import { putSequenceRight, type SequenceWatch } from '../put-sequence-right.ts'
-import { type FreeIds, hasHiddenMessages, liftHiddenMessages } from '../store/lift-hidden-messages.ts'
+import { putSequenceRight, type SequenceWatch } from '../postgres/put-sequence-right.ts'
+import { type FreeIds, hasHiddenMessages, liftHiddenMessages } from '../store/log/lift-hidden-messages.ts'
+import { type Floor, raiseFloor, type SavedPosition } from '../store/log/raise-floor.ts'
+import type { TakenShard } from '../store/log/take-shard.ts'
 import type { Queryable } from '../store/queryable.ts'
-import { type Floor, raiseFloor, type SavedPosition } from '../store/raise-floor.ts'
-import type { TakenShard } from '../store/take-shard.ts'
 import { fenced } from './window-reader.ts'
 
 /** What a floor is watched with. */

@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest'
 import type { Broker } from '../broker/broker.ts'
 import type { BrokerMessage } from '../broker/broker-message.ts'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
-import type { LogRow } from '../store/select-window.ts'
+import type { LogRow } from '../store/log/select-window.ts'
 import { Pipeline } from './pipeline.ts'
 
 const SILENT = { acked() {}, parked() {}, outage() {}, recovered() {} }

@@ -2,9 +2,9 @@ import { keyProblem, messageId, NATS_DESTINATION, storedMessageProblem } from 'p
 import type { Broker } from '../broker/broker.ts'
 import { errorText } from '../engine/error-text.ts'
 import type { PublishVerdict } from '../engine/publish-ack.ts'
-import type { Acknowledgement } from '../store/insert-broker-marks.ts'
-import type { ParkedMessage } from '../store/save-position.ts'
-import type { LogRow } from '../store/select-window.ts'
+import type { Acknowledgement } from '../store/broker/insert-broker-marks.ts'
+import type { ParkedMessage } from '../store/log/save-position.ts'
+import type { LogRow } from '../store/log/select-window.ts'
 
 /** What became of a batch: every row of it was acknowledged, or is in `parked`. */
 export interface SettledBatch {

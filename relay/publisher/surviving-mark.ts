@@ -1,8 +1,8 @@
-import type { Acknowledgement } from '../store/insert-broker-marks.ts'
+import type { Acknowledgement } from '../store/broker/insert-broker-marks.ts'
+import { type BrokerMark, selectBrokerMarks } from '../store/broker/select-broker-marks.ts'
+import { rewindPosition } from '../store/log/rewind-position.ts'
+import { selectExpiredId } from '../store/log/select-expired-id.ts'
 import type { Queryable } from '../store/queryable.ts'
-import { rewindPosition } from '../store/rewind-position.ts'
-import { type BrokerMark, selectBrokerMarks } from '../store/select-broker-marks.ts'
-import { selectExpiredId } from '../store/select-expired-id.ts'
 
 /** Whether the broker still has what it acknowledged. */
 export type StillThere = (ack: Acknowledgement) => Promise<boolean>

@@ -1,10 +1,10 @@
 import { PostcommitError } from 'postcommit/protocol'
 import { LowBounds, parseSnapshot, type Snapshot } from '../engine/snapshot.ts'
+import type { PositionUpdate } from '../store/log/save-position.ts'
+import { type Page, selectPage } from '../store/log/select-page.ts'
+import { type LogRow, type ReadLimit, selectWindow } from '../store/log/select-window.ts'
+import type { TakenShard } from '../store/log/take-shard.ts'
 import type { Queryable } from '../store/queryable.ts'
-import type { PositionUpdate } from '../store/save-position.ts'
-import { type Page, selectPage } from '../store/select-page.ts'
-import { type LogRow, type ReadLimit, selectWindow } from '../store/select-window.ts'
-import type { TakenShard } from '../store/take-shard.ts'
 
 /** A piece of the log, and the position to save once all of it has been handed on. */
 export interface ReadBatch {

@@ -1,7 +1,7 @@
 import { PostcommitError } from 'postcommit/protocol'
 import { entryStream } from 'postcommit/redis-outbox'
 import type { Destination } from '../destinations/destination.ts'
-import type { SessionConfig } from '../sessions.ts'
+import type { SessionConfig } from '../postgres/sessions.ts'
 import { REDIS_OUTBOX_DESTINATION } from '../store/redis-outbox/park-entries.ts'
 import { createParkedDestination } from './parked-entries.ts'
 import type { RedisOutboxSource } from './serve-redis-outbox.ts'

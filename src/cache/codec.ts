@@ -1,4 +1,4 @@
-import { encodePayload } from '../payload.ts'
+import { encodePayload } from '../commit/payload.ts'
 import { PostcommitError } from '../protocol/errors.ts'
 import { LIMITS } from '../protocol/limits.ts'
 import { describeIssues, type SchemaResult, type StandardSchema } from '../standard-schema.ts'

@@ -6,7 +6,7 @@ import {
   openPreparedMessages,
   type PreparedMessages,
   type PreparedMessagesOptions,
-} from '../two-phase/prepared-messages.ts'
+} from '../two-phase/open-prepared-messages.ts'
 import type { NatsConnectionLike, NatsMessage } from './nats-connection.ts'
 
 /** What {@link answerBackQueries} takes. */

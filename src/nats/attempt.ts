@@ -1,5 +1,5 @@
+import type { PayloadOptions } from '../http/read-payload.ts'
 import { saysDuplicate } from '../inbox/inbox.ts'
-import type { PayloadOptions } from '../inbox/read-payload.ts'
 import { PostcommitError } from '../protocol/errors.ts'
 import { DeliveryPostponed, DeliveryRefused } from '../protocol/refusal.ts'
 import { type BackOff, pauseMs } from './back-off.ts'

@@ -1,5 +1,5 @@
-import { readKey } from '../inbox/read-call.ts'
-import { checkPayload, type PayloadOptions, readContent } from '../inbox/read-payload.ts'
+import { readKey } from '../http/read-call.ts'
+import { checkPayload, type PayloadOptions, readContent } from '../http/read-payload.ts'
 import { PostcommitError } from '../protocol/errors.ts'
 import { type Gid, messageId, parseMessageId } from '../protocol/gid.ts'
 import { ENVELOPE, type MessageHeaders, NATS_MESSAGE_ID } from '../protocol/headers.ts'

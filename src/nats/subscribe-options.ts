@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import type { PayloadOptions } from '../http/read-payload.ts'
 import type { Inbox } from '../inbox/inbox.ts'
-import type { PayloadOptions } from '../inbox/read-payload.ts'
 import { PostcommitError } from '../protocol/errors.ts'
 import { subjectProblem } from '../protocol/subject.ts'
 import type { BackOff } from './back-off.ts'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { draftMessages, type MessageDraft } from '../message.ts'
-import { encodePayload } from '../payload.ts'
+import { draftMessages, type MessageDraft } from '../commit/message.ts'
+import { encodePayload } from '../commit/payload.ts'
 import { PostcommitError } from '../protocol/errors.ts'
 import type { Gid } from '../protocol/gid.ts'
 import { ENTRY_BYTES_MAX, type EntryMessage } from '../protocol/redis-entry.ts'

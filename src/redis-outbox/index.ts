@@ -1,6 +1,7 @@
 /** An outbox in Redis: what is sold there becomes an order exactly once. */
+
+export type { MessageDraft } from '../commit/message.ts'
 export type { Duration } from '../duration.ts'
-export type { MessageDraft } from '../message.ts'
 export type { Gid } from '../protocol/gid.ts'
 export type { EntryOp } from '../protocol/redis-entry.ts'
 export type { IoredisLike, NodeRedisLike } from '../redis/evaluate.ts'

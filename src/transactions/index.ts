@@ -17,4 +17,4 @@ export {
   saga,
   type UndoableStep,
 } from './saga.ts'
-export { readSeadt, type SeadtOptions } from './seadt.ts'
+export { readSeadt, type SeadtOptions } from './seadt-json.ts'

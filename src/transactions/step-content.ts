@@ -1,4 +1,4 @@
-import { encodePayload } from '../payload.ts'
+import { encodePayload } from '../commit/payload.ts'
 import { LIMITS } from '../protocol/limits.ts'
 import { withoutAbsent } from '../protocol/read-json.ts'
 import type { BranchDefinition } from '../protocol/transaction-definition.ts'

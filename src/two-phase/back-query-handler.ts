@@ -1,12 +1,12 @@
-import { type Answer, problem } from '../inbox/answer.ts'
-import { type FetchListener, fetchListener } from '../inbox/fetch-listener.ts'
-import { type NodeListener, nodeListener } from '../inbox/node-listener.ts'
-import type { Call } from '../inbox/receive-call.ts'
-import { parseSecrets, type Verification, verifyRequest } from '../inbox/signing-secrets.ts'
+import { type Answer, problem } from '../http/answer.ts'
+import { type FetchListener, fetchListener } from '../http/fetch-listener.ts'
+import { type NodeListener, nodeListener } from '../http/node-listener.ts'
+import type { Call } from '../http/receive-call.ts'
+import { parseSecrets, type Verification, verifyRequest } from '../http/signing-secrets.ts'
 import { PostcommitError } from '../protocol/errors.ts'
 import { Unreadable } from '../protocol/read-json.ts'
 import { answerBackQuery, readBackQueryQuestion } from '../protocol/verdict.ts'
-import { openPreparedMessages, type PreparedMessages, type PreparedMessagesOptions } from './prepared-messages.ts'
+import { openPreparedMessages, type PreparedMessages, type PreparedMessagesOptions } from './open-prepared-messages.ts'
 
 /** What {@link backQueryHandler} takes. */
 export interface BackQueryOptions extends PreparedMessagesOptions {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { selectLogBacklog } from '../../relay/store/select-log-backlog.ts'
+import { selectLogBacklog } from '../../relay/store/log/select-log-backlog.ts'
 import type { BenchDatabase, BenchStream } from './servers.ts'
 
 /** Messages that wait in a log. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { splitShards } from '../../relay/store/split-shards.ts'
+import { splitShards } from '../../relay/store/log/split-shards.ts'
 import type { BenchDatabase, BenchStream, Servers } from './servers.ts'
 import { startWorker, type Worker } from './worker.ts'
 import type { RelayCommands, RelayConfig } from './workers/relay.ts'

@@ -20,7 +20,7 @@ const BREACHES: Record<string, readonly [path: string, text: string]> = {
   'statements-below-the-loops': ['relay/store/high.ts', `import '../destinations/http.ts'`],
   'destinations-below-the-loops': ['relay/destinations/tables.ts', `import '../store/claim.ts'`],
   'nothing-imports-a-loop': ['relay/dispatcher/other-loop.ts', `import '../publisher/publisher.ts'`],
-  'operators-below-cli-and-api': ['relay/people/of-a-route.ts', `import '../destinations/http.ts'`],
+  'operators-below-cli-and-api': ['relay/operators/of-a-route.ts', `import '../destinations/http.ts'`],
   'core-without-shell': ['relay/observe/arguments.ts', `import '../commands/run.ts'`],
   'config-is-only-read-by-the-shell': ['relay/api/reads-config.ts', `import type {} from '../config/schema.ts'`],
   'no-test-code-in-packages': ['relay/api/tested.ts', `import '../../test/support/servers.ts'`],

@@ -1,7 +1,7 @@
 import { createRelay } from '@postcommit/relay'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
-import { handIn } from '../../relay/coordinator/hand-in.ts'
+import { handIn } from '../../relay/coordinator/intake/definition-rows.ts'
 import { insertTransactions } from '../../relay/store/transaction/insert-transactions.ts'
 import { gidOf, sagaOf } from '../support/coordinators.ts'
 import { database } from '../support/database.ts'

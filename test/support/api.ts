@@ -3,7 +3,7 @@ import pg from 'pg'
 import { type Logger, pino } from 'pino'
 import { drawApiKey, SCOPES, type Scope } from '../../relay/api/api-key.ts'
 import { type Api, type ApiOptions, startApi } from '../../relay/api/server.ts'
-import { insertApiKey } from '../../relay/store/transaction/insert-api-key.ts'
+import { insertApiKey } from '../../relay/store/api-key/insert-api-key.ts'
 import { NO_ADDRESSES } from './coordinators.ts'
 
 /** An answer of the API. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
-import { DISPATCHER_OPTIONS } from '../../relay/sessions.ts'
-import { type Claimed, claimDue } from '../../relay/store/claim-due.ts'
+import { DISPATCHER_OPTIONS } from '../../relay/postgres/sessions.ts'
+import { type Claimed, claimDue } from '../../relay/store/delivery/claim-due.ts'
 import type { NotedAct } from '../../relay/store/note-operator-act.ts'
 import type { Queryable } from '../../relay/store/queryable.ts'
 

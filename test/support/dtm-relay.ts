@@ -1,11 +1,11 @@
 import pg from 'pg'
 import { type Logger, pino } from 'pino'
 import { openDtmApp } from '../../relay/api/dtm/dtm-server.ts'
+import { serveTransactions } from '../../relay/coordinator/serve-transactions.ts'
 import { readAddressRules } from '../../relay/destinations/address-rules.ts'
 import { Gates } from '../../relay/destinations/gates.ts'
 import { createUrlDestination } from '../../relay/destinations/url.ts'
 import { createMetrics } from '../../relay/observe/metrics.ts'
-import { serveTransactions } from '../../relay/transactions.ts'
 import { NO_ADDRESSES } from './coordinators.ts'
 import { dispatcherSessions, insertTestRelay } from './deliveries.ts'
 import {

@@ -1,7 +1,7 @@
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { LIMITS, PostcommitError } from 'postcommit/protocol'
 import type { Registry } from 'prom-client'
-import { bearsToken } from '../../bearer-token.ts'
+import { bearsToken } from '../../http/bearer-token.ts'
 import { RELAY_VERSION } from '../../version.ts'
 import { checkLocal, type LocalRules } from '../local-request.ts'
 import { DtmError } from './dtm-error.ts'

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Registry } from 'prom-client'
-import { type Listening, listen } from '../../http-server.ts'
+import { type Listening, listen } from '../../http/http-server.ts'
 import { createDtmApp, type DtmServed } from './dtm-app.ts'
 import { DtmStory } from './dtm-story.ts'
 import { DtmTopics } from './dtm-topics.ts'

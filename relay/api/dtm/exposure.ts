@@ -1,5 +1,5 @@
 import { PostcommitError } from 'postcommit/protocol'
-import { isLoopback } from '../../loopback.ts'
+import { isLoopback } from '../../http/loopback.ts'
 
 /** Where DTM's protocol is served unless it is said. */
 export const DTM_HOST = '127.0.0.1'

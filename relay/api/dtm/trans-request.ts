@@ -1,4 +1,4 @@
-import { dtmGidProblem, dtmHeadersProblem } from '../../coordinator/dtm-grammar.ts'
+import { dtmGidProblem, dtmHeadersProblem } from '../../coordinator/intake/dtm-grammar.ts'
 import { DtmError } from './dtm-error.ts'
 
 /** What a client of DTM hands in, with the fields that are read here. Unknown ones are ignored, as DTM does. */

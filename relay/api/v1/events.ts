@@ -1,6 +1,6 @@
 import { PostcommitError } from 'postcommit/protocol'
 import { z } from 'zod'
-import type { SourceEvent } from '../../people/watch-source.ts'
+import type { SourceEvent } from '../../operators/watch-source.ts'
 import { checkWholeDatabase } from '../operated.ts'
 import { type Route, readQuery } from '../route.ts'
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { MessageState } from '../../store/message-state.ts'
+import { MessageState } from '../../store/message/message-state.ts'
 
 const time = z.iso.datetime()
 const text = z.string().nullable()

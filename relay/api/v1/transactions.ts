@@ -1,7 +1,7 @@
 import { PostcommitError, parseGid, TransactionMode, TransactionStatus } from 'postcommit/protocol'
 import { z } from 'zod'
-import { actOnTransaction, RESOLUTIONS, type TransactionAct } from '../../people/act-on-transaction.ts'
-import { transactionPage, transactionStory } from '../../people/read-transactions.ts'
+import { actOnTransaction, RESOLUTIONS, type TransactionAct } from '../../operators/act-on-transaction.ts'
+import { transactionPage, transactionStory } from '../../operators/read-transactions.ts'
 import type { TransactionFilter } from '../../store/transaction/list-transactions.ts'
 import {
   type ApiContext,

@@ -3,8 +3,8 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type pg from 'pg'
 import { drawApiKey, parseApiKey, SCOPES } from '../../api/api-key.ts'
-import { insertApiKey } from '../../store/transaction/insert-api-key.ts'
-import { selectApiKey } from '../../store/transaction/select-api-key.ts'
+import { insertApiKey } from '../../store/api-key/insert-api-key.ts'
+import { selectApiKey } from '../../store/api-key/select-api-key.ts'
 import { DEV_FOLDER } from './facts.ts'
 
 /**

@@ -1,9 +1,9 @@
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream'
 import { connect, nanos } from '@nats-io/transport-node'
 import { isOwnSubject } from 'postcommit/protocol'
-import { selectWaitingTopics } from '../../store/select-waiting-topics.ts'
-import { pause } from '../pause.ts'
-import type { OpenSource } from '../sources.ts'
+import { selectWaitingTopics } from '../../store/topic/select-waiting-topics.ts'
+import { pause } from '../shell/pause.ts'
+import type { OpenSource } from '../shell/sources.ts'
 
 /** The stream that `dev` makes. */
 export const DEV_STREAM = 'POSTCOMMIT_DEV'

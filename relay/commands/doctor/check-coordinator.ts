@@ -1,8 +1,8 @@
 import type pg from 'pg'
 import type { RelayConfig } from '../../config/schema.ts'
-import { formatDuration } from '../../people/duration.ts'
+import { formatDuration } from '../../operators/duration.ts'
+import { selectApiKeys } from '../../store/api-key/select-api-keys.ts'
 import { countTransactions } from '../../store/transaction/count-transactions.ts'
-import { selectApiKeys } from '../../store/transaction/select-api-keys.ts'
 import { type Check, checksAbout } from './check.ts'
 
 const SOON_MS = 7 * 24 * 3_600_000

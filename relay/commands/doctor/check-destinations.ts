@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import type { RelayConfig } from '../../config/schema.ts'
-import { isLoopback } from '../../loopback.ts'
-import { reasonOf } from '../sources.ts'
+import { isLoopback } from '../../http/loopback.ts'
+import { reasonOf } from '../shell/sources.ts'
 import { type Check, checksAbout } from './check.ts'
 
 const CONNECT_TIMEOUT_MS = 3000

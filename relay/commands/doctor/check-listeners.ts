@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { RelayConfig } from '../../config/schema.ts'
-import { isLoopback } from '../../loopback.ts'
-import { reasonOf } from '../sources.ts'
+import { isLoopback } from '../../http/loopback.ts'
+import { reasonOf } from '../shell/sources.ts'
 import { type Check, checksAbout } from './check.ts'
 
 const ANSWER_TIMEOUT_MS = 3000

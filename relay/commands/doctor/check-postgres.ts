@@ -1,8 +1,8 @@
 import type pg from 'pg'
-import { formatDuration } from '../../people/duration.ts'
-import { selectOldTransactions } from '../../store/select-old-transactions.ts'
-import { selectServerFacts } from '../../store/select-server-facts.ts'
-import { type ServerSettings, selectServerSettings } from '../../store/select-server-settings.ts'
+import { formatDuration } from '../../operators/duration.ts'
+import { selectOldTransactions } from '../../store/server/select-old-transactions.ts'
+import { selectServerFacts } from '../../store/server/select-server-facts.ts'
+import { type ServerSettings, selectServerSettings } from '../../store/server/select-server-settings.ts'
 import { type Check, checksAbout } from './check.ts'
 
 const VERSION_MIN = 150_000

@@ -1,9 +1,9 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { Holding, hasMessage } from '../../broker/has-message.ts'
-import { formatDuration } from '../../people/duration.ts'
-import type { Acknowledgement } from '../../store/insert-broker-marks.ts'
-import type { BrokerLoss } from '../../store/select-broker-losses.ts'
-import { reasonOf } from '../sources.ts'
+import { formatDuration } from '../../operators/duration.ts'
+import type { Acknowledgement } from '../../store/broker/insert-broker-marks.ts'
+import type { BrokerLoss } from '../../store/broker/select-broker-losses.ts'
+import { reasonOf } from '../shell/sources.ts'
 import { type Check, checksAbout } from './check.ts'
 
 const { warn, fail } = checksAbout('nats')

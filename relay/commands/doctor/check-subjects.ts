@@ -1,5 +1,5 @@
 import { type NatsConnection, NoRespondersError, RequestError, TimeoutError } from '@nats-io/transport-node'
-import { reasonOf } from '../sources.ts'
+import { reasonOf } from '../shell/sources.ts'
 import { type Check, checksAbout } from './check.ts'
 
 const TIMEOUT_MS = 2000

@@ -1,4 +1,4 @@
-import { HANDED_ON } from '../handed-on.ts'
+import { HANDED_ON } from '../log/handed-on.ts'
 import type { Queryable } from '../queryable.ts'
 import type { BranchStory } from './branch-story.ts'
 

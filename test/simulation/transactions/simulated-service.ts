@@ -1,5 +1,5 @@
 import type { BranchOp } from 'postcommit/protocol'
-import type { BranchAnswer, BranchCall } from '../../../relay/destinations/branch-call.ts'
+import type { BranchAnswer, DestinationCall } from '../../../relay/destinations/branch-call.ts'
 import type { Destination } from '../../../relay/destinations/destination.ts'
 import type { CallOutcome } from '../../../relay/engine/transaction/record-outcome.ts'
 import type { Line } from '../world/simulated-pool.ts'
@@ -35,12 +35,12 @@ export function serviceOver(network: Network, line: Line): Destination {
   }
 }
 
-function whatIs({ op, branch, content }: BranchCall) {
+function whatIs({ op, branch, content }: DestinationCall) {
   if (op === 'msg') return { kind: 'ask' } as const
   return { kind: 'call', branch, op: op as BranchOp, payload: String(JSON.parse(String(content))) } as const
 }
 
-function answerOf(said: Said, { gid, content }: BranchCall): BranchAnswer {
+function answerOf(said: Said, { gid, content }: DestinationCall): BranchAnswer {
   if (said.kind === 'result') return { kind: 'answered', ...answerTo(said.outcome) }
   if (said.outcome === 'unreachable') return { kind: 'unanswered', result: 'away', error: 'nobody is there' }
   const { nonce } = JSON.parse(String(content)) as { readonly nonce: string }

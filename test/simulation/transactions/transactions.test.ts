@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { definitionProblems, type Gid, type TransactionDefinition } from 'postcommit/protocol'
 import { expect, test } from 'vitest'
-import { handIn } from '../../../relay/coordinator/hand-in.ts'
+import { handIn } from '../../../relay/coordinator/intake/definition-rows.ts'
 import { History } from './history.ts'
 import { type Scenario, scenarios } from './scenario.ts'
 

@@ -1,0 +1,383 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { armFailpoints } from 'postcommit/protocol'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Delivery, Destination } from '../../../relay/destinations/destination.ts'
+import { createHandlerDestination } from '../../../relay/destinations/handler.ts'
+import { database, type TestDatabase } from '../../support/database.ts'
+import { type DeliveryRow, deliveryStates, insertDeliveries } from '../../support/deliveries.ts'
+import { impatient, type TestDispatcher, testDispatcher } from '../../support/dispatchers.ts'
+import { eventually } from '../../support/eventually.ts'
+import { type Answer, type HttpService, httpService } from '../../support/http-service.ts'
+
+let db: TestDatabase
+const services: HttpService[] = []
+const dispatchers: TestDispatcher[] = []
+
+beforeEach(async () => {
+  db = await database()
+})
+afterEach(async () => {
+  await Promise.all(dispatchers.splice(0).map((dispatcher) => dispatcher.end(0)))
+  await Promise.all(services.splice(0).map((service) => service.kill()))
+  await db.drop()
+})
+
+async function service(answer?: Answer): Promise<HttpService> {
+  const started = await httpService(answer)
+  services.push(started)
+  return started
+}
+
+async function dispatch(destinations: Destination[], options?: Parameters<typeof testDispatcher>[2]) {
+  const started = await testDispatcher(db.url, destinations, options)
+  dispatchers.push(started)
+  return started
+}
+
+const insert = (...rows: DeliveryRow[]) => insertDeliveries(db.pool, rows)
+const many = (n: number, row: (n: number) => DeliveryRow) => Array.from({ length: n }, (_, index) => row(index))
+const numbered = (n: number, row: DeliveryRow = {}) => ({ payload: String(n), dueInMs: -1, ...row })
+const allConfirmed = (timeoutMs = 15_000) =>
+  eventually(async () => expect(new Set(await deliveryStates(db.pool))).toEqual(new Set(['confirmed'])), { timeoutMs })
+const columns = async (list: string) =>
+  (await db.pool.query<Record<string, unknown>>(`select ${list} from postcommit.delivery order by id`)).rows
+
+describe('order per key', () => {
+  test('holds between two dispatchers, through failures and pauses: the next is not called before the one before it', {
+    timeout: 60_000,
+  }, async () => {
+    const keys = ['a', 'b', 'c', 'd', 'e', 'f']
+    const confirmed = new Map<string, number[]>(keys.map((key) => [key, []]))
+    const stock = await service(({ headers, body }, _, n) => {
+      if (n % 5 === 0) return 500
+      if (n % 17 === 0) return 503
+      confirmed.get(String(headers['postcommit-key']))?.push(Number(body))
+      return 204
+    })
+    await insert(...many(180, (n) => numbered(n, { key: keys[n % 6] })))
+    const both = [
+      await dispatch([impatient('stock', stock.url)]),
+      await dispatch([impatient('stock', stock.url, { concurrency: 3 })]),
+    ]
+    await insert(...many(180, (n) => numbered(n + 180, { key: keys[n % 6] })))
+    await allConfirmed(50_000)
+    for (const [index, key] of keys.entries()) {
+      expect(confirmed.get(key)).toEqual(many(60, (n) => numbered(n)).map((_, n) => n * 6 + index))
+    }
+    for (const dispatcher of both)
+      expect(await dispatcher.count('attempts', { outcome: 'confirmed' })).toBeGreaterThan(0)
+  })
+
+  test('a key whose head keeps failing holds back itself and nobody else', async () => {
+    const stock = await service(({ headers }) => (headers['postcommit-key'] === 'poison' ? 500 : 204))
+    await insert(...many(300, (n) => numbered(n, { key: n % 3 === 0 ? 'poison' : `k${n % 10}` })))
+    const dispatcher = await dispatch([
+      impatient('stock', stock.url, { concurrency: 8, backOff: { baseMs: 300, capMs: 300 } }),
+    ])
+    await eventually(async () => expect(await dispatcher.count('commitToConfirm')).toBe(200), { timeoutMs: 15_000 })
+    const states = await deliveryStates(db.pool)
+    expect(states.filter((state) => state === 'confirmed')).toHaveLength(200)
+    expect(states.filter((state, n) => n % 3 === 0 && state !== 'held')).toEqual(['pending'])
+    const poisoned = stock.calls.filter(({ headers }) => headers['postcommit-key'] === 'poison')
+    expect(new Set(poisoned.map(({ body }) => String(body)))).toEqual(new Set(['0']))
+  })
+})
+
+describe('destinations that fail', () => {
+  test('one that hangs has its slots full of hanging calls; the others do not notice', async () => {
+    const hanging = await service(() => undefined)
+    const quick = await service()
+    await insert(
+      ...many(50, (n) => numbered(n, { destination: 'hanging' })),
+      ...many(500, (n) => numbered(n, { destination: 'quick' })),
+    )
+    await dispatch([
+      impatient('hanging', hanging.url, { concurrency: 4, timeoutMs: 5000 }),
+      impatient('quick', quick.url),
+    ])
+    await eventually(() => expect(quick.calls).toHaveLength(500), { timeoutMs: 4000 })
+    expect(hanging.calls).toHaveLength(4)
+  })
+
+  test('one that hangs after a while keeps what it was given, and what was claimed ahead for it is given back', async () => {
+    const stock = await service((_, __, n) => (n <= 400 ? 204 : undefined))
+    await insert(...many(2000, (n) => numbered(n)))
+    await dispatch([impatient('stock', stock.url, { concurrency: 4, timeoutMs: 20_000 })])
+    await eventually(() => expect(stock.calls).toHaveLength(404), { timeoutMs: 10_000 })
+    const claimed = async () => (await columns('lease_token')).filter(({ lease_token }) => lease_token !== null).length
+    await eventually(async () => expect(await claimed()).toBe(4), { timeoutMs: 3000 })
+    expect(stock.calls).toHaveLength(404)
+  })
+
+  test('one that is down costs no attempts, is not hammered, and is found soon after it is back', async () => {
+    const stock = await service()
+    await stock.kill()
+    await insert(...many(200, (n) => numbered(n)))
+    const dispatcher = await dispatch([impatient('stock', stock.url, { attemptsMax: 1 })])
+    await eventually(async () => {
+      const { values } = await dispatcher.metrics.breaker.get()
+      expect(values.map(({ value }) => value)).toEqual([2])
+    })
+    await sleep(2000)
+    // 32 slots at first, then one probe at a time: at half a second or more, then at twice that.
+    expect(await dispatcher.count('attempts', { outcome: 'unavailable' })).toBeLessThan(45)
+    const backAt = performance.now()
+    await stock.restart()
+    await allConfirmed()
+    expect(performance.now() - backAt).toBeLessThan(8000)
+    expect(new Set((await columns('attempts')).map(({ attempts }) => attempts))).toEqual(new Set([0]))
+    const { values } = await dispatcher.metrics.breaker.get()
+    expect(values.map(({ value }) => value)).toEqual([0])
+  })
+
+  test('a restart of the destination is over within two seconds', async () => {
+    const stock = await service()
+    const dispatcher = await dispatch([impatient('stock', stock.url)])
+    await insert(numbered(1))
+    await eventually(() => expect(stock.calls).toHaveLength(1))
+    await stock.kill()
+    await insert(...many(100, (n) => numbered(n)))
+    await eventually(async () =>
+      expect(await dispatcher.count('attempts', { outcome: 'unavailable' })).toBeGreaterThan(5),
+    )
+    await stock.restart()
+    await eventually(() => expect(stock.calls.length).toBeGreaterThan(2), { timeoutMs: 2500 })
+    await allConfirmed()
+  })
+
+  test('one that asks for a pause gets it', async () => {
+    const stock = await service((_, response, n) => {
+      if (n > 1) return 204
+      response.writeHead(429, { 'retry-after': '1' }).end()
+      return undefined
+    })
+    await insert(numbered(1))
+    await dispatch([impatient('stock', stock.url)])
+    await allConfirmed()
+    const [first, second] = stock.calls
+    expect((second?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThan(950)
+    expect(await columns('attempts, last_status')).toEqual([{ attempts: 0, last_status: 204 }])
+  })
+
+  test('one that refuses makes a dead letter at once, one that keeps failing after its attempts', async () => {
+    const stock = await service(({ path }) => (path === '/gone' ? 410 : 500))
+    await insert({ target: '/gone' }, { target: '/broken' })
+    await dispatch([impatient('stock', stock.url, { attemptsMax: 3 })])
+    await eventually(async () => expect(await deliveryStates(db.pool)).toEqual(['dead', 'dead']))
+    expect(await columns('attempts, last_status, last_error')).toEqual([
+      { attempts: 1, last_status: 410, last_error: 'answered 410' },
+      { attempts: 3, last_status: 500, last_error: 'answered 500' },
+    ])
+  })
+
+  test('a function that throws what no database takes is still written down', async () => {
+    await insert({ destination: 'mailer' })
+    const mailer = createHandlerDestination('mailer', async () => Promise.reject(new Error('nul \u0000 in\nit')))
+    await dispatch([mailer])
+    await eventually(async () =>
+      expect(await columns('attempts, last_error')).toEqual([{ attempts: 1, last_error: 'nul in it' }]),
+    )
+  })
+
+  test('a row that the SDK would not have written becomes a dead letter, and nobody is called', async () => {
+    const stock = await service()
+    await insert({ headers: '{"host":"internal"}' }, { headers: '{' }, { target: '//elsewhere/' }, {})
+    await dispatch([impatient('stock', stock.url)])
+    await eventually(async () => expect(await deliveryStates(db.pool)).toEqual(['dead', 'dead', 'dead', 'confirmed']))
+    expect(stock.calls).toHaveLength(1)
+  })
+})
+
+describe('waking up', () => {
+  const sleepy = { pollMs: { min: 60_000, max: 60_000 } }
+
+  test('by a call', async () => {
+    const stock = await service()
+    const dispatcher = await dispatch([impatient('stock', stock.url)], sleepy)
+    await sleep(200)
+    await insert(numbered(1))
+    await sleep(100)
+    expect(stock.calls).toEqual([])
+    dispatcher.wake()
+    await eventually(() => expect(stock.calls).toHaveLength(1), { timeoutMs: sleepy.pollMs.max / 2 })
+  })
+
+  test('when the next delivery is due', async () => {
+    const stock = await service()
+    const insertedAt = performance.now()
+    await insert(numbered(1, { dueInMs: 700 }))
+    await dispatch([impatient('stock', stock.url)], sleepy)
+    // Nothing but its due time can have woken the dispatcher: its next poll comes after the patience of this test.
+    await eventually(() => expect(stock.calls).toHaveLength(1), { timeoutMs: sleepy.pollMs.max / 2 })
+    expect((stock.calls[0]?.at ?? 0) - insertedAt).toBeGreaterThan(690)
+  })
+
+  test('by the poll, if nobody calls', async () => {
+    const stock = await service()
+    await dispatch([impatient('stock', stock.url)], { pollMs: { min: 2, max: 300 } })
+    await sleep(1000)
+    await insert(numbered(1))
+    await eventually(() => expect(stock.calls).toHaveLength(1), { timeoutMs: 10_000 })
+  })
+
+  test('an idle dispatcher leaves the database in peace', async () => {
+    const stock = await service()
+    const pollMs = { min: 2, max: 250 }
+    const dispatcher = await dispatch([impatient('stock', stock.url)], { pollMs })
+    const query = dispatcher.pool.query.bind(dispatcher.pool)
+    const askedAt: number[] = []
+    Object.assign(dispatcher.pool, {
+      query: (config: Parameters<typeof query>[0]) => {
+        askedAt.push(performance.now())
+        return query(config)
+      },
+    })
+    const [rampUp, counted] = [20, 10]
+    await eventually(() => expect(askedAt.length).toBeGreaterThanOrEqual(rampUp + counted), { timeoutMs: 30_000 })
+    // A busy machine can only make this longer; without the pauses a question takes milliseconds.
+    const tookMs = (askedAt[rampUp + counted - 1] ?? 0) - (askedAt[rampUp - 1] ?? 0)
+    expect(tookMs / counted).toBeGreaterThan(pollMs.max / 3)
+  })
+})
+
+describe('what it tells', () => {
+  test('outcomes and ages are counted', async () => {
+    const stock = await service((_, __, n) => (n === 1 ? 500 : 204))
+    await insert(numbered(1), numbered(2))
+    const dispatcher = await dispatch([impatient('stock', stock.url)])
+    await allConfirmed()
+    const labels = { source: 'main', destination: 'stock' }
+    await eventually(async () => expect(await dispatcher.count('commitToConfirm', labels)).toBe(2))
+    expect(await dispatcher.count('attempts', { ...labels, outcome: 'confirmed' })).toBe(2)
+    expect(await dispatcher.count('attempts', { ...labels, outcome: 'failed' })).toBe(1)
+  })
+
+  test('the log names messages, and holds nothing of what is in them', async () => {
+    const stock = await service((_, __, n) => (n < 3 ? 500 : 410))
+    await insert({
+      payload: '{"card":"unsaid-a"}',
+      headers: '{"tenant":"unsaid-b"}',
+      key: 'unsaid-c',
+      target: '/unsaid-d',
+    })
+    const dispatcher = await dispatch([impatient('stock', stock.url)])
+    await eventually(async () => expect(await deliveryStates(db.pool)).toEqual(['dead']))
+    const text = dispatcher.logged.join('')
+    expect(text).toContain('delivery failed')
+    expect(text).toContain('dead letter')
+    expect(text).not.toContain('unsaid')
+  })
+})
+
+describe('stopping', () => {
+  test('lets what runs finish, and writes it down', async () => {
+    const stock = await service(async () => {
+      await sleep(300)
+      return 204
+    })
+    await insert(...many(10, (n) => numbered(n)))
+    const dispatcher = await dispatch([impatient('stock', stock.url, { concurrency: 4 })])
+    await eventually(() => expect(stock.calls).toHaveLength(4))
+    await dispatcher.stop({ drainMs: 5000 })
+    expect(stock.calls).toHaveLength(4)
+    const states = await deliveryStates(db.pool)
+    expect(states.filter((state) => state === 'confirmed')).toHaveLength(4)
+    expect(await columns('lease_token')).toEqual(states.map(() => ({ lease_token: null })))
+  })
+
+  test('gives back at once what takes longer, with no attempt counted', async () => {
+    const stock = await service(() => undefined)
+    await insert(...many(10, (n) => numbered(n, { attempts: 2 })))
+    const dispatcher = await dispatch([impatient('stock', stock.url, { concurrency: 4, timeoutMs: 30_000 })])
+    await eventually(() => expect(stock.calls).toHaveLength(4))
+    const begun = performance.now()
+    await dispatcher.stop({ drainMs: 300 })
+    // Half of what the calls may take.
+    expect(performance.now() - begun).toBeLessThan(15_000)
+    const rows = await columns(
+      'state, attempts, lease_token, greatest(due_at, lease_until) <= clock_timestamp() as due',
+    )
+    expect(rows).toEqual(rows.map(() => ({ state: 'pending', attempts: 2, lease_token: null, due: true })))
+    expect(await dispatcher.count('attempts')).toBe(0)
+  })
+
+  test('claims nothing more', async () => {
+    const stock = await service()
+    const dispatcher = await dispatch([impatient('stock', stock.url)])
+    await dispatcher.stop({ drainMs: 1000 })
+    await insert(numbered(1))
+    dispatcher.wake()
+    await sleep(400)
+    expect(stock.calls).toEqual([])
+  })
+})
+
+describe('fencing', () => {
+  test('a relay that does not take part claims nothing, and goes on when it does again', async () => {
+    const stock = await service()
+    const dispatcher = await dispatch([impatient('stock', stock.url)])
+    const { relay } = dispatcher
+    dispatcher.relay = undefined
+    await sleep(300)
+    await insert(numbered(1))
+    await sleep(400)
+    expect(stock.calls).toEqual([])
+    dispatcher.relay = relay
+    await allConfirmed()
+  })
+
+  test('results of claims that were taken away are not written, and counted', async () => {
+    let release: () => void = () => undefined
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const seen: Delivery[] = []
+    const slow = createHandlerDestination('stock', async (delivery) => {
+      seen.push(delivery)
+      await released
+    })
+    await insert(numbered(1, { key: 'k' }), numbered(2, { key: 'k' }))
+    const dispatcher = await dispatch([slow])
+    await eventually(() => expect(seen).toHaveLength(1))
+    // What its successors do when they bury it, and another relay right after.
+    dispatcher.relay = undefined
+    await db.pool.query(
+      `update postcommit.delivery set lease_token = gen_random_uuid(), lease_owner = 77 where lease_token is not null`,
+    )
+    release()
+    await eventually(async () => expect(await dispatcher.count('fencedWrites')).toBe(1))
+    expect(await deliveryStates(db.pool)).toEqual(['pending', 'held'])
+    expect(await columns('lease_owner')).toEqual([{ lease_owner: '77' }, { lease_owner: null }])
+  })
+})
+
+describe('crash points', () => {
+  test('a claim whose answer is lost is given back and made again, not waited for until it runs out', async () => {
+    const stock = await service()
+    await insert(...many(20, (n) => numbered(n)))
+    armFailpoints('dispatcher.after_claim:throw')
+    await dispatch([impatient('stock', stock.url)])
+    await allConfirmed(3000)
+    expect(stock.calls).toHaveLength(20)
+    expect(new Set((await columns('attempts')).map(({ attempts }) => attempts))).toEqual(new Set([0]))
+  })
+
+  test('after a response: it is delivered once more', async () => {
+    const stock = await service()
+    await insert(...many(5, (n) => numbered(n)))
+    armFailpoints('dispatcher.after_response:throw')
+    await dispatch([impatient('stock', stock.url)])
+    await allConfirmed(3000)
+    expect(stock.calls).toHaveLength(6)
+  })
+
+  test('after the results are written: nothing happens twice', async () => {
+    const stock = await service()
+    await insert(...many(5, (n) => numbered(n)))
+    armFailpoints('dispatcher.after_record:throw')
+    await dispatch([impatient('stock', stock.url)])
+    await allConfirmed(3000)
+    await sleep(300)
+    expect(stock.calls).toHaveLength(5)
+  })
+})
