@@ -10,7 +10,7 @@ create table postcommit.operator_act (
   -- The name of the key or of the operator, and the reason that was given.
   actor     text        not null,
   reason    text        not null,
-  -- Which messages were asked for: {"messages": [...]} or {"filter": {...}}.
+  -- Which messages were asked for: {"messages": [...]}, {"filter": {...}} or {"all": true}.
   selection jsonb       not null,
   -- How many were changed so far.
   messages  bigint      not null,

@@ -89,5 +89,5 @@ async function untilKilled(program: Program): Promise<void> {
 
 async function describeUntold(books: Books, load: Load): Promise<string> {
   const untold = await untoldOrders(books, load.confirmed)
-  return `order service, between a COMMIT and all that follows; committed, and nobody knows: ${untold.join(', ')}`
+  return `order service, between a COMMIT and all that follows; committed, and the customer has no answer: ${untold.join(', ')}`
 }

@@ -241,7 +241,7 @@ class DispatchLoop implements Dispatcher {
     if (ready.length === 0) return soonestMs
     this.#nextDueAskedAt = now
     const dueMs = await selectNextDue(this.#options.pool, ready)
-    // What is due already and was not claimed is locked by another session: asking again at once would spin.
+    // What is due already and was not claimed is locked by another transaction: asking again at once would spin.
     return dueMs === undefined || dueMs <= 0 ? soonestMs : Math.min(soonestMs, Math.ceil(dueMs))
   }
 }

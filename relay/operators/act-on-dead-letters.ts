@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
-import type { Act } from '../store/act.ts'
 import { discardDeadLetters } from '../store/delivery/discard-dead-letters.ts'
 import { requeueDeadLetters } from '../store/delivery/requeue-dead-letters.ts'
 import { selectDeadLetters } from '../store/delivery/select-dead-letters.ts'
+import { type NamedDeadLetter, selectNamedDeadLetters } from '../store/delivery/select-named-dead-letters.ts'
 import { notifyRelays } from '../store/member/notify-relays.ts'
-import { type NamedDeadLetter, selectNamedDeadLetters } from '../store/select-named-dead-letters.ts'
+import type { Act } from '../store/operator/act.ts'
 import { type MessageName, nameOfMessage } from './message-name.ts'
 
 /** What an operator can do with dead letters. */
@@ -102,11 +102,14 @@ async function pageOf(
   return selectNamedDeadLetters(pool, { gids, ids, destination, afterId, limit })
 }
 
-/** Names that a note holds; who chose more by hand finds the others in the stories of the messages. */
+/** Names that a note holds; the others are found in the attempts of their messages. */
 const NAMES_SHOWN_MAX = 100
 
 function shownSelection(selection: DeadLetterSelection): object {
-  if ('traits' in selection) return { filter: selection.traits }
+  if ('traits' in selection) {
+    const isAll = Object.values(selection.traits).every((value) => value === undefined)
+    return isAll ? { all: true } : { filter: selection.traits }
+  }
   const { names, destination } = selection
   const messages = names.slice(0, NAMES_SHOWN_MAX).map((name) => {
     if ('id' in name) return `#${name.id}`

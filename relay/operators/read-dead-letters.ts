@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { type DeadLetter, selectDeadLetters } from '../store/delivery/select-dead-letters.ts'
-import { type OperatorActRow, selectOperatorActs } from '../store/select-operator-acts.ts'
+import { type OperatorActRow, selectOperatorActs } from '../store/operator/select-operator-acts.ts'
 import type { DeadLetterTraits } from './act-on-dead-letters.ts'
 
 /** A page of dead letters, oldest first. */

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import type pg from 'pg'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import { DISPATCHER_OPTIONS } from '../../relay/postgres/sessions.ts'
 import { type Claimed, claimDue } from '../../relay/store/delivery/claim-due.ts'
-import type { NotedAct } from '../../relay/store/note-operator-act.ts'
+import type { NotedAct } from '../../relay/store/operator/note-operator-act.ts'
 import type { Queryable } from '../../relay/store/queryable.ts'
+import { database, type TestDatabase } from './database.ts'
 
 /** What a test says of a row of `delivery`; the rest does not matter to it. */
 export interface DeliveryRow {
@@ -80,4 +82,39 @@ export function notedAct(actor = 'test', reason = 'test'): NotedAct {
 /** Options for a pool whose sessions are those of the dispatcher. */
 export function dispatcherSessions(url: string): pg.PoolConfig {
   return { connectionString: url, max: 6, options: DISPATCHER_OPTIONS }
+}
+
+/** What the statements about deliveries are tested with. */
+export interface DeliveryFixture {
+  /** As the sessions of a dispatcher. */
+  readonly pool: pg.Pool
+  /** The id of a relay that is there in each test. */
+  readonly relay: string
+}
+
+/** For each test of a file a database without deliveries in which one relay is alive. To be called at the top of the file. */
+export function useDeliveries(): DeliveryFixture {
+  let db: TestDatabase
+  let pool: pg.Pool
+  let relay: string
+  beforeAll(async () => {
+    db = await database()
+    pool = new pg.Pool(dispatcherSessions(db.url))
+  })
+  afterAll(async () => {
+    await pool.end()
+    await db.drop()
+  })
+  beforeEach(async () => {
+    relay = await insertTestRelay(pool)
+  })
+  afterEach(() => pool.query('truncate postcommit.delivery, postcommit.claim, postcommit.relay cascade'))
+  return {
+    get pool() {
+      return pool
+    },
+    get relay() {
+      return relay
+    },
+  }
 }

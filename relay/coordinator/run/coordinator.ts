@@ -294,7 +294,7 @@ export class Coordinator {
     const { pool, pollMs } = this.#options
     const dueInMs = await selectNextTransactionDue(pool)
     if (this.#isFull) return pollMs.max
-    // What is due already and was not claimed is locked by another session: asking again at once would spin.
+    // What is due already and was not claimed is locked by another transaction: asking again at once would spin.
     return Math.min(pollMs.max, Math.max(NEXT_DUE_MIN_MS, Math.ceil(dueInMs ?? pollMs.max)))
   }
 

@@ -1,4 +1,4 @@
-import { type NotedAct, noteAct, noteActValues } from '../note-operator-act.ts'
+import { type NotedAct, noteAct, noteActValues } from '../operator/note-operator-act.ts'
 import type { Queryable } from '../queryable.ts'
 import { releaseSuccessors } from './release-successors.ts'
 

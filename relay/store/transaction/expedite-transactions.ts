@@ -1,4 +1,4 @@
-import type { Act } from '../act.ts'
+import type { Act } from '../operator/act.ts'
 import type { Queryable } from '../queryable.ts'
 import type { TransactionKey } from './transaction-row.ts'
 

@@ -29,7 +29,7 @@ export const flashSale: Case = {
     `${PROCESSES} processes with one connection to Redis each (ioredis), ${AT_ONCE} purchases under way in each; everybody is somebody else. Redis syncs every write before it answers (appendfsync=always), PostgreSQL every commit.`,
     'The clock runs from the first click until PostgreSQL counts as many orders as units. Shops, Redis, relay and PostgreSQL share the processors; there is no HTTP in front.',
     `"${INSERTS}": the rows of the orders, 500 a transaction, from memory. "${LOOK}": one script that compares and changes nothing.`,
-    'DTM itself is not run: the scripts of its Redis store and its deduction are replayed in its order by the processes that buy, and its branch inserts barrier and order in a transaction of its own. In its favour nothing goes over HTTP, and nothing polls. It loses orders when somebody clicks twice and a process dies; `test/integration/examples/flash-sale.test.ts` shows it.',
+    'DTM itself is not run: the scripts of its Redis store and its deduction are replayed in its order by the processes that buy, and its branch inserts barrier and order in a transaction of its own. In its favour nothing goes over HTTP, and nothing polls. It loses an order when a buyer sends it twice and the process that serves it dies; `test/integration/examples/flash-sale.test.ts` shows it.',
   ],
   async run(bench) {
     await using rig = await setUp(bench)

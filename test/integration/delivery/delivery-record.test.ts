@@ -1,35 +1,12 @@
-import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Settlement } from '../../../relay/engine/settle.ts'
 import { type Recorded, recordSettlements } from '../../../relay/store/delivery/record-settlements.ts'
 import { releaseHeld } from '../../../relay/store/delivery/release-held.ts'
 import { releaseSuccessors } from '../../../relay/store/delivery/release-successors.ts'
 import { inTransaction } from '../../../relay/store/in-transaction.ts'
-import { database, type TestDatabase } from '../../support/database.ts'
-import {
-  claimFrom,
-  deliveryStates,
-  dispatcherSessions,
-  insertDeliveries,
-  insertTestRelay,
-} from '../../support/deliveries.ts'
+import { claimFrom, deliveryStates, insertDeliveries, useDeliveries } from '../../support/deliveries.ts'
 
-let db: TestDatabase
-let pool: pg.Pool
-let relay: string
-
-beforeAll(async () => {
-  db = await database()
-  pool = new pg.Pool(dispatcherSessions(db.url))
-})
-afterAll(async () => {
-  await pool.end()
-  await db.drop()
-})
-beforeEach(async () => {
-  relay = await insertTestRelay(pool)
-})
-afterEach(() => pool.query('truncate postcommit.delivery, postcommit.claim, postcommit.relay cascade'))
+const fixture = useDeliveries()
 
 const confirmed: Settlement = { event: 'confirmed', status: 204 }
 const failed: Settlement = { event: 'failed', error: 'answered 500', status: 500, attempts: 3, dueInMs: 60_000 }
@@ -38,21 +15,26 @@ const dead: Settlement = { event: 'dead', error: 'answered 410', status: 410, at
 
 /** Claims everything and settles it, in the order of ids, as told. */
 async function settleAs(...settlements: Settlement[]): Promise<readonly Recorded[]> {
-  const { deliveries, token } = await claimFrom(pool, relay, { free: settlements.length })
+  const { deliveries, token } = await claimFrom(fixture.pool, fixture.relay, { free: settlements.length })
   const ids = deliveries.map(({ id }) => id).toSorted((a, b) => Number(a) - Number(b))
   return await recordSettlements(
-    pool,
+    fixture.pool,
     'relay 7',
     ids.map((id, n) => ({ id, token, settlement: settlements[n] ?? confirmed, durationMs: 12.6 })),
   )
 }
 
 const rowsOf = async (columns: string) =>
-  (await pool.query<Record<string, unknown>>(`select ${columns} from postcommit.delivery order by id`)).rows
+  (await fixture.pool.query<Record<string, unknown>>(`select ${columns} from postcommit.delivery order by id`)).rows
 
 describe('recordSettlements', () => {
   test('writes each settlement of a batch, and gives up the claims', async () => {
-    const ids = await insertDeliveries(pool, [{ attempts: 2 }, { attempts: 2 }, { attempts: 2 }, { attempts: 2 }])
+    const ids = await insertDeliveries(fixture.pool, [
+      { attempts: 2 },
+      { attempts: 2 },
+      { attempts: 2 },
+      { attempts: 2 },
+    ])
     const recorded = await settleAs(confirmed, failed, away, dead)
     expect(recorded.map(({ id }) => id).toSorted((a, b) => Number(a) - Number(b))).toEqual(ids)
     expect(await rowsOf('state, attempts, last_status, last_error, settled_at is not null as settled')).toEqual([
@@ -65,7 +47,7 @@ describe('recordSettlements', () => {
   })
 
   test('what is to be tried again is due by the clock of the database', async () => {
-    await insertDeliveries(pool, [{}])
+    await insertDeliveries(fixture.pool, [{}])
     await settleAs(failed)
     const [row] = await rowsOf('extract(epoch from due_at - clock_timestamp())::float8 as seconds')
     expect(row?.['seconds']).toBeGreaterThan(50)
@@ -73,17 +55,17 @@ describe('recordSettlements', () => {
   })
 
   test('tells how old a message was', async () => {
-    await insertDeliveries(pool, [{}])
-    await pool.query(`update postcommit.delivery set created_at = clock_timestamp() - interval '5 s'`)
+    await insertDeliveries(fixture.pool, [{}])
+    await fixture.pool.query(`update postcommit.delivery set created_at = clock_timestamp() - interval '5 s'`)
     const [recorded] = await settleAs(confirmed)
     expect(recorded?.ageMs).toBeGreaterThan(5000)
     expect(recorded?.ageMs).toBeLessThan(8000)
   })
 
   test('keeps the story of everything but the confirmation', async () => {
-    const [, ...others] = await insertDeliveries(pool, [{}, {}, {}, {}])
+    const [, ...others] = await insertDeliveries(fixture.pool, [{}, {}, {}, {}])
     await settleAs(confirmed, failed, away, dead)
-    const { rows } = await pool.query(
+    const { rows } = await fixture.pool.query(
       'select delivery_id, event, attempt, duration_ms, status, detail, actor from postcommit.attempt order by delivery_id',
     )
     const common = { duration_ms: 13, actor: 'relay 7' }
@@ -95,63 +77,67 @@ describe('recordSettlements', () => {
   })
 
   test('a result of a claim that no longer stands changes nothing, and is told by its absence', async () => {
-    const [first, second] = await insertDeliveries(pool, [{}, {}])
-    const stale = await claimFrom(pool, relay, { leaseMs: 1 })
-    await pool.query('select pg_sleep(0.01)')
-    const fresh = await claimFrom(pool, relay, { free: 1 })
+    const [first, second] = await insertDeliveries(fixture.pool, [{}, {}])
+    const stale = await claimFrom(fixture.pool, fixture.relay, { leaseMs: 1 })
+    await fixture.pool.query('select pg_sleep(0.01)')
+    const fresh = await claimFrom(fixture.pool, fixture.relay, { free: 1 })
     const results = stale.deliveries.map(({ id }) => ({ id, token: stale.token, settlement: dead, durationMs: 1 }))
-    expect(await recordSettlements(pool, 'relay 7', results)).toEqual([{ id: second, ageMs: expect.any(Number) }])
+    expect(await recordSettlements(fixture.pool, 'relay 7', results)).toEqual([
+      { id: second, ageMs: expect.any(Number) },
+    ])
     expect(await rowsOf('id, state, lease_token')).toEqual([
       { id: first, state: 'pending', lease_token: fresh.token },
       { id: second, state: 'dead', lease_token: null },
     ])
-    const { rows } = await pool.query('select delivery_id from postcommit.attempt')
+    const { rows } = await fixture.pool.query('select delivery_id from postcommit.attempt')
     expect(rows).toEqual([{ delivery_id: second }])
   })
 
   test('a result is not written twice', async () => {
-    await insertDeliveries(pool, [{}])
-    const { deliveries, token } = await claimFrom(pool, relay)
+    await insertDeliveries(fixture.pool, [{}])
+    const { deliveries, token } = await claimFrom(fixture.pool, fixture.relay)
     const results = deliveries.map(({ id }) => ({ id, token, settlement: confirmed, durationMs: 1 }))
-    expect(await recordSettlements(pool, 'relay 7', results)).toHaveLength(1)
-    expect(await recordSettlements(pool, 'relay 7', results)).toEqual([])
+    expect(await recordSettlements(fixture.pool, 'relay 7', results)).toHaveLength(1)
+    expect(await recordSettlements(fixture.pool, 'relay 7', results)).toEqual([])
   })
 })
 
 describe('inTransaction', () => {
   test('a process that is stopped half way does not keep its rows from those who take over', async () => {
-    const [id] = await insertDeliveries(pool, [{}])
-    const { token } = await claimFrom(pool, relay)
+    const [id] = await insertDeliveries(fixture.pool, [{}])
+    const { token } = await claimFrom(fixture.pool, fixture.relay)
     let goOn: () => void = () => undefined
     const stopped = new Promise<void>((resolve) => {
       goOn = resolve
     })
     const results = [{ id: id ?? '', token, settlement: confirmed, durationMs: 1 }]
-    const halfWay = inTransaction(pool, async (client) => {
+    const halfWay = inTransaction(fixture.pool, async (client) => {
       await recordSettlements(client, 'relay 7', results)
       await stopped
     })
     const outcome = expect(halfWay).rejects.toThrow()
-    await pool.query('update postcommit.delivery set lease_token = null, lease_owner = null, lease_until = null')
+    await fixture.pool.query(
+      'update postcommit.delivery set lease_token = null, lease_owner = null, lease_until = null',
+    )
     goOn()
     await outcome
-    expect(await deliveryStates(pool)).toEqual(['pending'])
+    expect(await deliveryStates(fixture.pool)).toEqual(['pending'])
   })
 
   test('what fails leaves nothing behind, and the connection is good for the next', async () => {
-    await insertDeliveries(pool, [{}])
-    const failing = inTransaction(pool, async (client) => {
+    await insertDeliveries(fixture.pool, [{}])
+    const failing = inTransaction(fixture.pool, async (client) => {
       await client.query({ text: 'delete from postcommit.delivery' })
       await client.query({ text: 'select 1/0' })
     })
     await expect(failing).rejects.toThrow('division by zero')
-    expect(await deliveryStates(pool)).toEqual(['pending'])
+    expect(await deliveryStates(fixture.pool)).toEqual(['pending'])
   })
 })
 
 describe('releaseSuccessors', () => {
   test('lets the next of each key go, and only that one', async () => {
-    await insertDeliveries(pool, [
+    await insertDeliveries(fixture.pool, [
       { key: 'k', state: 'confirmed' },
       { key: 'k', state: 'held' },
       { key: 'k', state: 'held' },
@@ -159,41 +145,41 @@ describe('releaseSuccessors', () => {
       { key: 'l', state: 'held' },
       { key: 'm', state: 'held' },
     ])
-    await releaseSuccessors(pool, [
+    await releaseSuccessors(fixture.pool, [
       { destination: 'stock', key: 'k' },
       { destination: 'stock', key: 'l' },
       { destination: 'stock', key: 'k' },
       { destination: 'mail', key: 'm' },
       { destination: 'stock', key: 'nothing-there' },
     ])
-    expect(await deliveryStates(pool)).toEqual(['confirmed', 'pending', 'held', 'confirmed', 'pending', 'held'])
+    expect(await deliveryStates(fixture.pool)).toEqual(['confirmed', 'pending', 'held', 'confirmed', 'pending', 'held'])
   })
 
   test.each(['pending', 'dead'] as const)('behind one that is %s, nobody goes', async (state) => {
-    await insertDeliveries(pool, [
+    await insertDeliveries(fixture.pool, [
       { key: 'k', state: 'confirmed' },
       { key: 'k', state },
       { key: 'k', state: 'held' },
     ])
-    await releaseSuccessors(pool, [{ destination: 'stock', key: 'k' }])
-    expect(await deliveryStates(pool)).toEqual(['confirmed', state, 'held'])
+    await releaseSuccessors(fixture.pool, [{ destination: 'stock', key: 'k' }])
+    expect(await deliveryStates(fixture.pool)).toEqual(['confirmed', state, 'held'])
   })
 
   test('a released row stands where it stood among the others: its due time is not touched', async () => {
-    const [, released] = await insertDeliveries(pool, [
+    const [, released] = await insertDeliveries(fixture.pool, [
       { key: 'k', state: 'confirmed' },
       { key: 'k', state: 'held', dueInMs: -9000 },
       { dueInMs: -5000 },
     ])
-    await releaseSuccessors(pool, [{ destination: 'stock', key: 'k' }])
-    const { deliveries } = await claimFrom(pool, relay, { free: 1 })
+    await releaseSuccessors(fixture.pool, [{ destination: 'stock', key: 'k' }])
+    const { deliveries } = await claimFrom(fixture.pool, fixture.relay, { free: 1 })
     expect(deliveries.map(({ id }) => id)).toEqual([released])
   })
 })
 
 describe('releaseHeld', () => {
   test('finds held rows without a predecessor, and no others', async () => {
-    await insertDeliveries(pool, [
+    await insertDeliveries(fixture.pool, [
       { key: 'a', state: 'held' },
       { key: 'a', state: 'held' },
       { key: 'b', state: 'pending' },
@@ -204,8 +190,8 @@ describe('releaseHeld', () => {
       { key: 'd', state: 'confirmed' },
       { key: 'd', state: 'held' },
     ])
-    expect(await releaseHeld(pool)).toBe(3)
-    expect(await deliveryStates(pool)).toEqual([
+    expect(await releaseHeld(fixture.pool)).toBe(3)
+    expect(await deliveryStates(fixture.pool)).toEqual([
       'pending',
       'held',
       'pending',
@@ -216,7 +202,7 @@ describe('releaseHeld', () => {
       'confirmed',
       'pending',
     ])
-    expect(await releaseHeld(pool)).toBe(0)
+    expect(await releaseHeld(fixture.pool)).toBe(0)
   })
 })
 
@@ -231,7 +217,7 @@ describe('claiming and settling at the same time', () => {
     const produce = async (): Promise<void> => {
       while (performance.now() < end) {
         await insertDeliveries(
-          pool,
+          fixture.pool,
           keys.map((key) => ({ key, dueInMs: 0 })),
         )
       }
@@ -239,11 +225,11 @@ describe('claiming and settling at the same time', () => {
     }
     const work = async (): Promise<void> => {
       for (let idle = 0; producing || idle < 20; ) {
-        const { deliveries, held, token } = await claimFrom(pool, relay, { free: 3, depth: 10 })
+        const { deliveries, held, token } = await claimFrom(fixture.pool, fixture.relay, { free: 3, depth: 10 })
         idle = deliveries.length + held === 0 ? idle + 1 : 0
         if (deliveries.length === 0) continue
         for (const { id, key } of deliveries) order.get(key ?? '')?.push(id)
-        await inTransaction(pool, async (client) => {
+        await inTransaction(fixture.pool, async (client) => {
           await recordSettlements(
             client,
             'relay 7',
@@ -258,7 +244,7 @@ describe('claiming and settling at the same time', () => {
     }
     await Promise.all([produce(), work(), work(), work()])
 
-    expect(new Set(await deliveryStates(pool))).toEqual(new Set(['confirmed']))
+    expect(new Set(await deliveryStates(fixture.pool))).toEqual(new Set(['confirmed']))
     for (const ids of order.values()) {
       expect(ids.length).toBeGreaterThan(50)
       expect(ids).toEqual(ids.toSorted((a, b) => Number(a) - Number(b)))

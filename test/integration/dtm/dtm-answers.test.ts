@@ -1,46 +1,23 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { database, type TestDatabase } from '../../support/database.ts'
-import { type DtmBusiness, dtmBusiness } from '../../support/dtm-business.ts'
-import { dtmClient, messageRequest, oneStepSaga, sagaRequest, transfer } from '../../support/dtm-client.ts'
-import { dtmRelay } from '../../support/dtm-relay.ts'
-import type { DtmRelay } from '../../support/dtm-steps.ts'
+import { describe, expect, test } from 'vitest'
+import { messageRequest, oneStepSaga, sagaRequest, transfer } from '../../support/dtm-client.ts'
+import { useStrictAndLenient } from '../../support/strict-and-lenient.ts'
 
 // What services of DTM answer in the wild: `dtm_result` with one status or another, or what its wrapper of handlers says.
 
-let db: TestDatabase
-let busi: DtmBusiness
-let strict: DtmRelay
-let lenient: DtmRelay
-let relay: DtmRelay
-const dtm = dtmClient(() => relay)
+const setting = useStrictAndLenient('answers')
+const { dtm, newGid } = setting
 const OK = { status: 200, json: { dtm_result: 'SUCCESS' } }
-let made = 0
-const newGid = () => `answers-${++made}`
 
-beforeAll(async () => {
-  db = await database()
-  busi = await dtmBusiness()
-  strict = await dtmRelay(db.url)
-  lenient = await dtmRelay(db.url, { strict: false })
-  relay = strict
+const message = (gid: string) => ({
+  ...messageRequest(setting.busi, gid),
+  steps: [{ action: `${setting.busi.url}/TransIn` }],
 })
-afterAll(async () => {
-  await Promise.all([strict.stop(), lenient.stop()])
-  await busi.close()
-  await db.drop()
-})
-beforeEach(() => {
-  relay = strict
-  busi.calls.length = 0
-})
-
-const message = (gid: string) => ({ ...messageRequest(busi, gid), steps: [{ action: `${busi.url}/TransIn` }] })
 /** A saga whose second step is answered as the test says. */
 const sagaOf = (gid: string) => ({
-  ...sagaRequest(busi, gid),
+  ...sagaRequest(setting.busi, gid),
   steps: [
-    { action: `${busi.url}/TransOut`, compensate: `${busi.url}/TransOutRevert` },
-    { action: `${busi.url}/QueryPrepared`, compensate: `${busi.url}/TransInRevert` },
+    { action: `${setting.busi.url}/TransOut`, compensate: `${setting.busi.url}/TransOutRevert` },
+    { action: `${setting.busi.url}/QueryPrepared`, compensate: `${setting.busi.url}/TransInRevert` },
   ],
 })
 
@@ -57,14 +34,14 @@ describe('a back-query that is answered', () => {
     ['200', 'all ONGOING orders', 'prepared', 'prepared'],
   ] as const)('%s %s leaves the message %s, at DTM %s', async (status, text, here, there) => {
     for (const [current, expected] of [
-      [strict, here],
-      [lenient, there],
+      [setting.strict, here],
+      [setting.lenient, there],
     ] as const) {
-      relay = current
+      setting.relay = current
       const gid = newGid()
       expect(await dtm.post('/prepare', message(gid))).toMatchObject(OK)
-      busi.switches.queryPreparedText.setOnce(text)
-      if (status === '409') busi.switches.queryPreparedStatus.setOnce(status)
+      setting.busi.switches.queryPreparedText.setOnce(text)
+      if (status === '409') setting.busi.switches.queryPreparedStatus.setOnce(status)
       await dtm.cronOnce(gid, { now: 60 })
       expect(await dtm.status(gid)).toBe(expected)
       await dtm.post('/abort', { gid, trans_type: 'msg' })
@@ -75,7 +52,7 @@ describe('a back-query that is answered', () => {
     const gid = newGid()
     expect(await dtm.post('/prepare', message(gid))).toMatchObject(OK)
     for (const seconds of [20, 40, 80, 160]) {
-      busi.switches.queryPreparedText.setOnce('<html>It works</html>')
+      setting.busi.switches.queryPreparedText.setOnce('<html>It works</html>')
       await dtm.cronOnce(gid, { now: 180 })
       const { next_cron_time, update_time } = await dtm.transaction(gid)
       const pause = (Date.parse(String(next_cron_time)) - Date.parse(String(update_time))) / 1000
@@ -91,18 +68,18 @@ describe('a step of a saga that answers 200', () => {
     'with %s has failed, and the saga is undone',
     async (text) => {
       const gid = newGid()
-      busi.switches.queryPreparedText.setOnce(text)
+      setting.busi.switches.queryPreparedText.setOnce(text)
       expect(await dtm.post('/submit', sagaOf(gid))).toMatchObject(OK)
       await dtm.waitProcessed(gid)
       expect(await dtm.status(gid)).toBe('failed')
-      expect(busi.names()).toEqual(['TransOut', 'QueryPrepared', 'TransInRevert', 'TransOutRevert'])
+      expect(setting.busi.names()).toEqual(['TransOut', 'QueryPrepared', 'TransInRevert', 'TransOutRevert'])
       expect((await dtm.transaction(gid))['rollback_reason']).toContain(text)
     },
   )
 
   test('with {"dtm_result":"ONGOING"} is called again', async () => {
     const gid = newGid()
-    busi.switches.queryPreparedText.setOnce('{"dtm_result":"ONGOING"}')
+    setting.busi.switches.queryPreparedText.setOnce('{"dtm_result":"ONGOING"}')
     expect(await dtm.post('/submit', sagaOf(gid))).toMatchObject(OK)
     await dtm.waitProcessed(gid)
     expect(await dtm.status(gid)).toBe('submitted')
@@ -112,8 +89,10 @@ describe('a step of a saga that answers 200', () => {
 
   test('with a method that has no result is done', async () => {
     const gid = newGid()
-    const steps = [{ action: busi.method('NoResult'), compensate: '' }]
-    expect(await dtm.post('/submit', { ...oneStepSaga(busi, gid), protocol: 'json-rpc', steps })).toMatchObject(OK)
+    const steps = [{ action: setting.busi.method('NoResult'), compensate: '' }]
+    expect(await dtm.post('/submit', { ...oneStepSaga(setting.busi, gid), protocol: 'json-rpc', steps })).toMatchObject(
+      OK,
+    )
     await dtm.waitProcessed(gid)
     expect(await dtm.status(gid)).toBe('succeed')
   })
@@ -121,9 +100,9 @@ describe('a step of a saga that answers 200', () => {
 
 describe('who waits for a transaction that is not finished, where DTM is followed,', () => {
   const waiting = async (content: object, result: 'ERROR' | 'ONGOING' | 'FAILURE') => {
-    relay = lenient
+    setting.relay = setting.lenient
     const gid = newGid()
-    busi.switches.transIn.setOnce(result)
+    setting.busi.switches.transIn.setOnce(result)
     const { status, json } = await dtm.post('/submit', { ...content, gid, wait_result: true })
     await dtm.cronOnce(gid)
     return { status, message: String(json['message']) }
@@ -147,7 +126,10 @@ describe('who waits for a transaction that is not finished, where DTM is followe
   test('is told 409 for a branch that is not ready, and for a saga', async () => {
     const told = { status: 409, message: 'wait result not return success: FAILURE' }
     expect(await waiting(message(''), 'ONGOING')).toEqual(told)
-    const saga = { ...oneStepSaga(busi, ''), steps: [{ action: `${busi.url}/TransIn`, compensate: '' }] }
+    const saga = {
+      ...oneStepSaga(setting.busi, ''),
+      steps: [{ action: `${setting.busi.url}/TransIn`, compensate: '' }],
+    }
     expect(await waiting({ ...saga, payloads: [transfer()] }, 'ERROR')).toEqual(told)
   })
 })

@@ -1,37 +1,16 @@
 import { createRelay } from '@postcommit/relay'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { database, type TestDatabase } from '../../support/database.ts'
-import { type DtmBusiness, dtmBusiness } from '../../support/dtm-business.ts'
-import { dtmClient, messageRequest, oneStepSaga, sagaRequest, type TransBody } from '../../support/dtm-client.ts'
-import { dtmRelay } from '../../support/dtm-relay.ts'
-import { type DtmRelay, LOOPBACK } from '../../support/dtm-steps.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { database } from '../../support/database.ts'
+import { messageRequest, oneStepSaga, sagaRequest, type TransBody } from '../../support/dtm-client.ts'
+import { LOOPBACK } from '../../support/dtm-steps.ts'
+import { useStrictAndLenient } from '../../support/strict-and-lenient.ts'
 
-let db: TestDatabase
-let busi: DtmBusiness
-let strict: DtmRelay
-let lenient: DtmRelay
-let relay: DtmRelay
-const dtm = dtmClient(() => relay)
+const setting = useStrictAndLenient('strict')
+const { dtm, newGid } = setting
 const OK = { status: 200, json: { dtm_result: 'SUCCESS' } }
-let made = 0
-const newGid = () => `strict-${++made}`
 
 beforeAll(async () => {
-  db = await database()
-  busi = await dtmBusiness()
-  strict = await dtmRelay(db.url)
-  lenient = await dtmRelay(db.url, { strict: false })
-  relay = strict
-  for (const name of ['TransOut', 'TransIn']) await dtm.subscribe('http_trans', `${busi.url}/${name}`)
-})
-afterAll(async () => {
-  await Promise.all([strict.stop(), lenient.stop()])
-  await busi.close()
-  await db.drop()
-})
-beforeEach(() => {
-  relay = strict
-  busi.calls.length = 0
+  for (const name of ['TransOut', 'TransIn']) await dtm.subscribe('http_trans', `${setting.busi.url}/${name}`)
 })
 
 const submit = async (request: TransBody) => {
@@ -45,36 +24,36 @@ const wrong = (message: string | RegExp) => ({
 
 describe('where DTM is less careful', () => {
   test('an empty query_prepared is refused, at DTM it is a commit when its time has come', async () => {
-    const message = { ...messageRequest(busi, newGid()), query_prepared: '' }
+    const message = { ...messageRequest(setting.busi, newGid()), query_prepared: '' }
     expect(await dtm.post('/prepare', message)).toMatchObject(wrong(/^query_prepared is empty/))
-    relay = lenient
+    setting.relay = setting.lenient
     expect(await dtm.post('/prepare', message)).toMatchObject(OK)
     await dtm.cronOnce(message.gid, { now: 60 })
     expect(await dtm.status(message.gid)).toBe('succeed')
   })
 
   test('the text of a branch decides nothing, at DTM a word of it does', async () => {
-    const steps = [{ action: `${busi.url}/QueryPrepared`, compensate: '' }]
+    const steps = [{ action: `${setting.busi.url}/QueryPrepared`, compensate: '' }]
     const text = '{"order":"FAILURE of a light bulb"}'
     for (const [current, status] of [
-      [strict, 'succeed'],
-      [lenient, 'failed'],
+      [setting.strict, 'succeed'],
+      [setting.lenient, 'failed'],
     ] as const) {
-      relay = current
+      setting.relay = current
       const gid = newGid()
-      busi.switches.queryPreparedText.setOnce(text)
-      await submit({ ...oneStepSaga(busi, gid), steps })
+      setting.busi.switches.queryPreparedText.setOnce(text)
+      await submit({ ...oneStepSaga(setting.busi, gid), steps })
       expect(await dtm.status(gid)).toBe(status)
     }
   })
 
   test('another content under the same gid is a conflict; at DTM the first one is submitted, whatever was sent', async () => {
     for (const [current, status] of [
-      [strict, 409],
-      [lenient, 200],
+      [setting.strict, 409],
+      [setting.lenient, 200],
     ] as const) {
-      relay = current
-      const message = messageRequest(busi, newGid())
+      setting.relay = current
+      const message = messageRequest(setting.busi, newGid())
       const other = { ...message, payloads: ['{"amount":31}'] }
       expect(await dtm.post('/prepare', message)).toMatchObject(OK)
       expect((await dtm.post('/prepare', other)).status).toBe(status)
@@ -82,46 +61,46 @@ describe('where DTM is less careful', () => {
       if (status === 409) await dtm.post('/abort', message)
       else {
         await dtm.waitProcessed(message.gid)
-        expect(busi.calls.map(({ body }) => body)).toEqual([message.payloads[0], message.payloads[0]])
+        expect(setting.busi.calls.map(({ body }) => body)).toEqual([message.payloads[0], message.payloads[0]])
       }
     }
   })
 
   test('a submission that repeats nothing of the message takes it as it was prepared', async () => {
-    const message = messageRequest(busi, newGid())
+    const message = messageRequest(setting.busi, newGid())
     expect(await dtm.post('/prepare', message)).toMatchObject(OK)
     await submit({ gid: message.gid, trans_type: 'msg' })
     expect(await dtm.status(message.gid)).toBe('succeed')
-    expect(busi.names()).toEqual(['TransOut', 'TransIn'])
+    expect(setting.busi.names()).toEqual(['TransOut', 'TransIn'])
   })
 
   test('who waits for what is not finished is told so; at DTM as if it had failed', async () => {
     for (const [current, status] of [
-      [strict, 425],
-      [lenient, 409],
+      [setting.strict, 425],
+      [setting.lenient, 409],
     ] as const) {
-      relay = current
+      setting.relay = current
       const gid = newGid()
-      busi.switches.transOut.setOnce('ONGOING')
-      expect((await dtm.post('/submit', { ...sagaRequest(busi, gid), wait_result: true })).status).toBe(status)
+      setting.busi.switches.transOut.setOnce('ONGOING')
+      expect((await dtm.post('/submit', { ...sagaRequest(setting.busi, gid), wait_result: true })).status).toBe(status)
       await dtm.cronOnce(gid)
     }
   })
 
   test('a topic is read when the branch runs; at DTM when it is handed in', async () => {
     for (const [current, names] of [
-      [strict, ['TransOut', 'TransIn']],
-      [lenient, ['TransOut']],
+      [setting.strict, ['TransOut', 'TransIn']],
+      [setting.lenient, ['TransOut']],
     ] as const) {
-      relay = current
-      busi.calls.length = 0
+      setting.relay = current
+      setting.busi.calls.length = 0
       const topic = newGid()
-      await dtm.subscribe(topic, `${busi.url}/TransOut`)
-      const message = { ...messageRequest(busi, newGid()), steps: [{ action: `topic://${topic}` }] }
+      await dtm.subscribe(topic, `${setting.busi.url}/TransOut`)
+      const message = { ...messageRequest(setting.busi, newGid()), steps: [{ action: `topic://${topic}` }] }
       expect(await dtm.post('/prepare', message)).toMatchObject(OK)
-      await dtm.subscribe(topic, `${busi.url}/TransIn`)
+      await dtm.subscribe(topic, `${setting.busi.url}/TransIn`)
       await submit(message)
-      expect(busi.names()).toEqual(names)
+      expect(setting.busi.names()).toEqual(names)
     }
   })
 })
@@ -131,17 +110,17 @@ describe('a prepared message is not asked about before its time, or one that is 
     ['resetNextCronTime', (gid: string) => dtm.post('/resetNextCronTime', { gid })],
     ['resetCronTime', () => dtm.get('/resetCronTime', { timeout: '1', limit: '1000' })],
   ])('%s', async (_, hurry) => {
-    for (const current of [strict, lenient]) {
-      relay = current
+    for (const current of [setting.strict, setting.lenient]) {
+      setting.relay = current
       const gid = newGid()
-      expect(await dtm.post('/prepare', messageRequest(busi, gid))).toMatchObject(OK)
-      busi.switches.queryPrepared.setOnce('FAILURE')
+      expect(await dtm.post('/prepare', messageRequest(setting.busi, gid))).toMatchObject(OK)
+      setting.busi.switches.queryPrepared.setOnce('FAILURE')
       expect((await hurry(gid)).status).toBe(200)
       await new Promise((resolve) => setTimeout(resolve, 500))
       expect(await dtm.status(gid)).toBe('prepared')
-      expect(busi.names()).not.toContain('QueryPrepared')
-      busi.switches.queryPrepared.fetch()
-      await submit(messageRequest(busi, gid))
+      expect(setting.busi.names()).not.toContain('QueryPrepared')
+      setting.busi.switches.queryPrepared.fetch()
+      await submit(messageRequest(setting.busi, gid))
       expect(await dtm.status(gid)).toBe('succeed')
     }
   })
@@ -151,20 +130,22 @@ describe('a gid', () => {
   test('may be up to 128 characters of anything that can be shown', async () => {
     const gid = `Zahlung/2026 & "ä" ${'x'.repeat(108)}`
     expect(gid).toHaveLength(127)
-    await submit(oneStepSaga(busi, gid))
+    await submit(oneStepSaga(setting.busi, gid))
     expect(await dtm.status(gid)).toBe('succeed')
-    expect(busi.calls[0]?.query.get('gid')).toBe(gid)
+    expect(setting.busi.calls[0]?.query.get('gid')).toBe(gid)
     expect((await dtm.get('/all', { gid })).json['transactions']).toHaveLength(1)
     expect(await dtm.post('/forceStop', { gid })).toMatchObject({ status: 409 })
   })
 
   test.each(['', 'x'.repeat(129), 'a\nb', 'a;b', 'a\0b', '\ud800', 7])('is not %j', async (gid) => {
-    expect(await dtm.post('/submit', { ...oneStepSaga(busi, 'x'), gid } as TransBody)).toMatchObject(wrong(/gid/))
+    expect(await dtm.post('/submit', { ...oneStepSaga(setting.busi, 'x'), gid } as TransBody)).toMatchObject(
+      wrong(/gid/),
+    )
   })
 
   test('loses its semicolons only where DTM is followed', async () => {
-    relay = lenient
-    expect(await dtm.post('/submit', oneStepSaga(busi, 'semi;colon'))).toMatchObject(OK)
+    setting.relay = setting.lenient
+    expect(await dtm.post('/submit', oneStepSaga(setting.busi, 'semi;colon'))).toMatchObject(OK)
     await dtm.waitProcessed('semicolon')
   })
 })
@@ -192,7 +173,7 @@ describe('what cannot be read', () => {
     [{ orders: { 0: [1] } }, 'custom_data: orders has a cycle'],
     [{ orders: { 1: [2] } }, 'custom_data: orders names a step that is not there'],
   ])('%j', async (custom, message) => {
-    const saga = { ...sagaRequest(busi, 'x'), custom_data: JSON.stringify(custom) }
+    const saga = { ...sagaRequest(setting.busi, 'x'), custom_data: JSON.stringify(custom) }
     expect(await dtm.post('/submit', saga)).toMatchObject(wrong(message))
   })
 
@@ -208,13 +189,13 @@ describe('addresses', () => {
     'http://user:x@127.0.0.1/',
     'http://127.0.0.1:443/',
   ])('%s is not called unless it is listed', async (action) => {
-    const saga = { ...oneStepSaga(busi, 'x'), steps: [{ action, compensate: '' }] }
+    const saga = { ...oneStepSaga(setting.busi, 'x'), steps: [{ action, compensate: '' }] }
     expect(await dtm.post('/submit', saga)).toMatchObject(wrong(/is not called by this relay/))
     expect(await dtm.get('/subscribe', { topic: 'x', url: action })).toMatchObject({ status: 500 })
   })
 
   test.each(['etcd://x/y', 'stock/deduct', 'localhost:8080/x', 'nats:orders'])('%s is none', async (action) => {
-    const saga = { ...oneStepSaga(busi, 'x'), steps: [{ action, compensate: '' }] }
+    const saga = { ...oneStepSaga(setting.busi, 'x'), steps: [{ action, compensate: '' }] }
     expect(await dtm.post('/submit', saga)).toMatchObject(wrong(/only http:\/\/ and https:\/\/ are called/))
   })
 })
@@ -222,14 +203,14 @@ describe('addresses', () => {
 describe('abort and registerBranch', () => {
   test('a prepared message is given up, once', async () => {
     const gid = newGid()
-    await dtm.post('/prepare', messageRequest(busi, gid))
+    await dtm.post('/prepare', messageRequest(setting.busi, gid))
     expect(await dtm.post('/abort', { gid, trans_type: 'msg' })).toMatchObject(OK)
     expect(await dtm.status(gid)).toBe('failed')
     expect(await dtm.post('/abort', { gid, trans_type: 'msg' })).toMatchObject({
       status: 409,
       json: { message: "trans type: 'msg' current status 'failed', cannot abort. FAILURE" },
     })
-    expect(await dtm.post('/submit', messageRequest(busi, gid))).toMatchObject({
+    expect(await dtm.post('/submit', messageRequest(setting.busi, gid))).toMatchObject({
       status: 409,
       json: { message: "current status 'failed', cannot sumbmit. FAILURE" },
     })
@@ -248,13 +229,13 @@ describe('a relay with dtm', () => {
   test('does not listen beyond this host unless that is wanted', () => {
     const open = (dtm: object) =>
       createRelay({
-        db: db.url,
+        db: setting.db.url,
         coordinator: { database: 'main' },
         dtm: { host: '0.0.0.0', port: 0, ...dtm },
       })
     expect(() => open({})).toThrow(expect.objectContaining({ code: 'POSTCOMMIT_DTM_EXPOSED' }) as Error)
     expect(() => open({ allowExposed: true })).not.toThrow()
-    expect(() => createRelay({ db: db.url, dtm: {} })).toThrow(/dtm needs coordinator/)
+    expect(() => createRelay({ db: setting.db.url, dtm: {} })).toThrow(/dtm needs coordinator/)
   })
 
   test('serves its clients, and has no way to let time pass', async () => {
@@ -273,9 +254,9 @@ describe('a relay with dtm', () => {
         message: expect.stringContaining('the relay is being started') as string,
       })
       await served.start()
-      relay = { ...strict, pool: own.pool, url: `${url}/api/dtmsvr` }
+      setting.relay = { ...setting.strict, pool: own.pool, url: `${url}/api/dtmsvr` }
       const gid = newGid()
-      await submit(sagaRequest(busi, gid))
+      await submit(sagaRequest(setting.busi, gid))
       expect(await dtm.status(gid)).toBe('succeed')
       expect((await dtm.post('/test/cronOnce', {})).status).toBe(404)
     } finally {

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createRelay, type Relay, type RelayOptions } from '@postcommit/relay'
-import { pino } from 'pino'
+import type { Relay, RelayOptions } from '@postcommit/relay'
 import { createOutbox } from 'postcommit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { requeueDeadLetters } from '../../../relay/store/delivery/requeue-dead-letters.ts'
@@ -11,6 +10,7 @@ import { eventually } from '../../support/eventually.ts'
 import { allowForeignRows, FOREIGN_PUBLISHES, type ForeignRow, insertForeign } from '../../support/foreign-rows.ts'
 import { type HttpService, httpService } from '../../support/http-service.ts'
 import { nats, type TestNats, type TestStream } from '../../support/nats.ts'
+import { testRelays } from '../../support/test-relays.ts'
 
 // A role that may insert rows must not gain the rights of the relay, whatever it writes; and nothing that it writes may
 // stop the messages of others.
@@ -18,7 +18,7 @@ let db: TestDatabase
 let broker: TestNats
 let stream: TestStream
 let heard: Set<string>
-const relays: Relay[] = []
+const relays = testRelays()
 
 beforeEach(async () => {
   db = await database()
@@ -30,22 +30,17 @@ beforeEach(async () => {
   await broker.connection.flush()
 })
 afterEach(async () => {
-  await Promise.all(relays.splice(0).map((relay) => relay.stop()))
+  await relays.stop()
   await broker.close()
   await db.drop()
 })
 
 async function start(options: Partial<RelayOptions> = {}): Promise<Relay> {
-  const relay = createRelay({
+  return await relays.start({
     db: db.url,
     nats: { connection: { servers: broker.url } },
-    log: pino({ level: process.env['LOG'] ?? 'silent' }),
-    drainMs: 2000,
     ...options,
   })
-  relays.push(relay)
-  await relay.start()
-  return relay
 }
 
 const healthy = (n: number): ForeignRow => ({

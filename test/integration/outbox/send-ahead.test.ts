@@ -1,12 +1,15 @@
 import pg from 'pg'
 import { createOutbox } from 'postcommit'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { database, type TestDatabase } from '../../support/database.ts'
 
 let db: TestDatabase
 let pool: pg.Pool
 let renamed: string | undefined
 let readies = 0
+/** The first connection of the pool, whose events are renamed, and what the pool has thrown away. */
+let first: unknown
+let thrownAway: Set<unknown>
 
 beforeAll(async () => {
   db = await database()
@@ -15,14 +18,16 @@ beforeAll(async () => {
 afterAll(() => db.drop())
 beforeEach(async () => {
   renamed = undefined
+  first = undefined
+  thrownAway = new Set()
   await db.pool.query('truncate orders, postcommit.outbox')
-  let isFirst = true
   pool = new pg.Pool({ connectionString: db.url, max: 1 })
+  pool.on('remove', (client) => thrownAway.add(client))
   pool.on('connect', (client) => {
     client.on('error', () => undefined)
     const { connection } = client as unknown as { connection: Events }
-    if (isFirst) renameEvents(connection)
-    isFirst = false
+    if (first === undefined) renameEvents(connection)
+    first ??= client
     connection.on('readyForQuery', () => {
       readies += 1
     })
@@ -64,13 +69,14 @@ const place = (rename?: string, sendAhead?: boolean) =>
 
 const EVENTS = ['parseComplete', 'bindComplete', 'commandComplete']
 
-test.each(EVENTS)('a COMMIT whose %s is called differently is asked about, and nothing waits', async (event) => {
+test.each(EVENTS)('a COMMIT whose %s is called differently ends the connection and is asked about', async (event) => {
   // The server has committed or not; what is told and what stands agree.
   const told = await place(event).then(
     () => [1, 1],
     () => [0, 0],
   )
   expect(await stored()).toEqual(told)
+  await vi.waitFor(() => expect(thrownAway).toContain(first))
 })
 
 test.each(EVENTS)('a first statement whose %s is called differently is rejected', async (event) => {
@@ -78,6 +84,7 @@ test.each(EVENTS)('a first statement whose %s is called differently is rejected'
   renamed = event
   await expect(place()).rejects.toThrow()
   expect(await stored()).toEqual([0, 0])
+  await vi.waitFor(() => expect(thrownAway).toContain(first))
 })
 
 test('can be switched off: each statement is a round trip', async () => {

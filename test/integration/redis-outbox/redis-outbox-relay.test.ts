@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type AppliedEntry, createRelay, type Relay, type RelayOptions } from '@postcommit/relay'
 import type { ClientBase } from 'pg'
-import { pino } from 'pino'
 import { type RedisOutbox, redisOutbox } from 'postcommit/redis-outbox'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { requeueDeadLetters } from '../../../relay/store/delivery/requeue-dead-letters.ts'
@@ -10,12 +9,13 @@ import { database, type TestDatabase } from '../../support/database.ts'
 import { notedAct } from '../../support/deliveries.ts'
 import { eventually } from '../../support/eventually.ts'
 import { redis, type TestRedis } from '../../support/redis.ts'
+import { testRelays } from '../../support/test-relays.ts'
 
 let db: TestDatabase
 let clients: TestRedis
 let name: string
 let sale: RedisOutbox
-const relays: Relay[] = []
+const relays = testRelays()
 
 beforeEach(async () => {
   db = await database()
@@ -25,7 +25,7 @@ beforeEach(async () => {
   sale = redisOutbox(clients.nodeRedis, { name })
 })
 afterEach(async () => {
-  await Promise.all(relays.splice(0).map((relay) => relay.stop()))
+  await relays.stop()
   await clients.close()
   await db.drop()
 })
@@ -34,16 +34,11 @@ async function start(
   outbox: Partial<NonNullable<RelayOptions['redisOutboxes']>[number]> = {},
   options: Partial<RelayOptions> = {},
 ): Promise<Relay> {
-  const relay = createRelay({
+  return await relays.start({
     db: db.url,
     redisOutboxes: [{ redis: clients.ioredis, name, ...outbox }],
-    log: pino({ level: process.env['LOG'] ?? 'silent' }),
-    drainMs: 2000,
     ...options,
   })
-  relays.push(relay)
-  await relay.start()
-  return relay
 }
 
 async function writeOrders(tx: ClientBase, entries: readonly AppliedEntry[]): Promise<void> {

@@ -1,7 +1,6 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createRelay, type Relay, type RelayOptions } from '@postcommit/relay'
-import { pino } from 'pino'
+import type { Relay, RelayOptions } from '@postcommit/relay'
 import { createOutbox, type MessageDraft } from 'postcommit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { discardDeadLetters } from '../../../relay/store/delivery/discard-dead-letters.ts'
@@ -11,11 +10,12 @@ import { database, type TestDatabase } from '../../support/database.ts'
 import { notedAct } from '../../support/deliveries.ts'
 import { eventually } from '../../support/eventually.ts'
 import { nats, type TestNats, type TestStream } from '../../support/nats.ts'
+import { testRelays } from '../../support/test-relays.ts'
 
 let db: TestDatabase
 let broker: TestNats
 let stream: TestStream
-const relays: Relay[] = []
+const relays = testRelays()
 const closers: (() => unknown)[] = []
 
 beforeEach(async () => {
@@ -24,23 +24,18 @@ beforeEach(async () => {
   stream = await broker.freshStream('relay')
 })
 afterEach(async () => {
-  await Promise.all(relays.splice(0).map((relay) => relay.stop()))
+  await relays.stop()
   for (const close of closers.splice(0)) await close()
   await broker.close()
   await db.drop()
 })
 
 async function start(options: Partial<RelayOptions> = {}): Promise<Relay> {
-  const relay = createRelay({
+  return await relays.start({
     db: db.url,
     nats: { connection: { servers: broker.url } },
-    log: pino({ level: process.env['LOG'] ?? 'silent' }),
-    drainMs: 2000,
     ...options,
   })
-  relays.push(relay)
-  await relay.start()
-  return relay
 }
 
 const commit = (work: (tx: unknown, message: MessageDraft) => unknown) => createOutbox({ db: db.pool }).commit(work)

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createRelay, type Relay, type RelayOptions } from '@postcommit/relay'
-import { pino } from 'pino'
+import type { Relay, RelayOptions } from '@postcommit/relay'
 import { redisOutbox } from 'postcommit/redis-outbox'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { selectDeadLetters } from '../../../relay/store/delivery/select-dead-letters.ts'
@@ -10,13 +9,14 @@ import { eventually } from '../../support/eventually.ts'
 import { httpService } from '../../support/http-service.ts'
 import { nats, type TestNats } from '../../support/nats.ts'
 import { redis } from '../../support/redis.ts'
+import { testRelays } from '../../support/test-relays.ts'
 import { insertTransaction } from '../../support/transactions.ts'
 
 // Rows of transactions and entries of Redis are no more the relay's own than those of the log.
 let db: TestDatabase
 let broker: TestNats
 let heard: Set<string>
-const relays: Relay[] = []
+const relays = testRelays()
 
 beforeEach(async () => {
   db = await database()
@@ -26,22 +26,17 @@ beforeEach(async () => {
   await broker.connection.flush()
 })
 afterEach(async () => {
-  await Promise.all(relays.splice(0).map((relay) => relay.stop()))
+  await relays.stop()
   await broker.close()
   await db.drop()
 })
 
 async function start(options: Partial<RelayOptions>): Promise<Relay> {
-  const relay = createRelay({
+  return await relays.start({
     db: db.url,
     nats: { connection: { servers: broker.url } },
-    log: pino({ level: process.env['LOG'] ?? 'silent' }),
-    drainMs: 2000,
     ...options,
   })
-  relays.push(relay)
-  await relay.start()
-  return relay
 }
 
 const CALLS: readonly [name: string, operation: object, options: string | undefined, reason: RegExp][] = [

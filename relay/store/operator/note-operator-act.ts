@@ -11,7 +11,7 @@ export interface NotedAct extends Act {
 /**
  * The part of a statement that notes an act. It stands behind a part `done` whose rows are what was changed; with none
  * nothing is noted. Unique index on token; the row is locked until the batch ends, and an act has one batch at a time.
- * A statement of its own could be lost between the two, and then messages would have changed by an unknown hand.
+ * A statement of its own could be lost between the two: messages would have changed without a record of who did it.
  */
 export function noteAct(act: 'requeue' | 'discard', first: number): string {
   return `insert into postcommit.operator_act (token, act, actor, reason, selection, messages)

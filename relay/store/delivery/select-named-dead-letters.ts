@@ -1,4 +1,4 @@
-import type { Queryable } from './queryable.ts'
+import type { Queryable } from '../queryable.ts'
 
 /** A message by its place in the database and by its name. */
 export interface NamedDeadLetter {
