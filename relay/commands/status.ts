@@ -2,13 +2,12 @@ import { Command } from 'commander'
 import { maskUrl } from '../config/mask.ts'
 import { shownJson } from '../engine/error-text.ts'
 import { formatDuration } from '../operators/duration.ts'
-import { type Overview, readOverview } from '../operators/read-overview.ts'
+import { type Overview, type RelayAtWork, readOverview } from '../operators/read-overview.ts'
 import { troubleText } from '../operators/trouble-text.ts'
 import type { BrokerLoss } from '../store/broker/select-broker-losses.ts'
 import type { DeliveryCount } from '../store/delivery/count-deliveries.ts'
 import { BACKLOG_COUNT_MAX } from '../store/log/select-log-backlog.ts'
 import type { ShardPosition } from '../store/log/select-positions.ts'
-import type { RelayRow } from '../store/member/select-relays.ts'
 import type { StockRow } from '../store/redis-outbox/select-stocks.ts'
 import type { TransactionCounts } from '../store/transaction/count-transactions.ts'
 import { addSourceFlags, isGiven } from './shell/config-flags.ts'
@@ -106,14 +105,14 @@ function stockRows(stocks: readonly StockRow[]): readonly string[][] {
   return [['OUTBOX', 'STOCK', 'SOLD', 'REFUSED', 'STATE'], ...rows]
 }
 
-function relayRows(relays: readonly RelayRow[], shards: readonly ShardPosition[]): readonly string[][] {
+function relayRows(relays: readonly RelayAtWork[], shards: readonly ShardPosition[]): readonly string[][] {
   if (relays.length === 0) return []
   const rows = relays.map(({ name, version, alive, leaseMs, claims }) => [
     name,
     version,
     alive && leaseMs > 0 ? 'running' : 'gone, about to be replaced',
     String(shards.filter(({ owner }) => owner === name).length),
-    String(claims),
+    claims === null ? 'unknown' : String(claims),
   ])
   return [['RELAY', 'VERSION', 'STATE', 'SHARDS', 'CLAIMS'], ...rows]
 }

@@ -1,6 +1,7 @@
 import { originOf } from '../engine/whereabouts.ts'
 import { type BrokerLoss, selectBrokerLosses } from '../store/broker/select-broker-losses.ts'
 import { selectTrouble, type Trouble } from '../store/broker/select-trouble.ts'
+import { countClaims } from '../store/delivery/count-claims.ts'
 import { countDeliveries, type DeliveryCount } from '../store/delivery/count-deliveries.ts'
 import { type LogBacklog, selectLogBacklog } from '../store/log/select-log-backlog.ts'
 import { type ShardPosition, selectPositions } from '../store/log/select-positions.ts'
@@ -10,6 +11,9 @@ import { type StockRow, selectStocks } from '../store/redis-outbox/select-stocks
 import { selectInstallation } from '../store/server/select-installation.ts'
 import { selectServerFacts } from '../store/server/select-server-facts.ts'
 import { countTransactions, type TransactionCounts } from '../store/transaction/count-transactions.ts'
+
+/** A relay, and how many deliveries it has claimed; null: not known. */
+export type RelayAtWork = RelayRow & { readonly claims: number | null }
 
 /** How a source database stands. */
 export interface Overview {
@@ -24,7 +28,7 @@ export interface Overview {
   readonly transactions: TransactionCounts
   /** What is sold in Redis. */
   readonly stocks: readonly StockRow[]
-  readonly relays: readonly RelayRow[]
+  readonly relays: readonly RelayAtWork[]
   readonly shards: readonly ShardPosition[]
   /** Streams that had lost what they acknowledged, within the retention. */
   readonly losses: readonly BrokerLoss[]
@@ -37,10 +41,11 @@ const QUERY_CANCELED = '57014'
 
 /** Reads how a source database stands. */
 export async function readOverview(client: Queryable): Promise<Overview> {
-  const [log, deliveries, transactions, stocks, relays, shards, losses, installation, facts, troubles] =
+  const [log, deliveries, claims, transactions, stocks, relays, shards, losses, installation, facts, troubles] =
     await Promise.all([
       selectLogBacklog(client).catch(orUnknown({ messages: null, oldestAgeSeconds: null })),
       countDeliveries(client).catch(orUnknown(null)),
+      countClaims(client).catch(orUnknown(null)),
       countTransactions(client),
       selectStocks(client),
       selectRelays(client),
@@ -52,7 +57,8 @@ export async function readOverview(client: Queryable): Promise<Overview> {
     ])
   const { doubt } = installation
   const origin = originOf(installation, facts) ?? null
-  return { origin, doubt, log, deliveries, transactions, stocks, relays, shards, losses, troubles }
+  const atWork = relays.map((relay) => ({ ...relay, claims: claims && (claims.get(relay.id) ?? 0) }))
+  return { origin, doubt, log, deliveries, transactions, stocks, relays: atWork, shards, losses, troubles }
 }
 
 /** What is locked, or takes too long to count, is not known; all else is worth showing. */

@@ -158,7 +158,7 @@ const SourceView = z
           alive: z.boolean(),
           destinations: z.array(z.string()),
           startedAt: time,
-          claims: z.int(),
+          claims: z.int().nullable(),
         }),
       )
       .nullable(),

@@ -50,14 +50,18 @@ async function viewOf(source: ReadableSource, context: ApiContext) {
 }
 
 function view(overview: Overview) {
-  const { log, origin, doubt, deliveries, transactions, losses } = overview
+  const { log, origin, doubt, deliveries, transactions, losses, relays } = overview
   return {
-    unknown: [...(log.messages === null ? ['log'] : []), ...(deliveries === null ? ['deliveries'] : [])],
+    unknown: [
+      ...(log.messages === null ? ['log'] : []),
+      ...(deliveries === null ? ['deliveries'] : []),
+      ...(relays.some(({ claims }) => claims === null) ? ['relays.claims'] : []),
+    ],
     log,
     deliveries,
     transactions,
     standstills: findStandstills(overview),
-    relays: overview.relays.map(({ name, version, destinations, startedAt, alive, leaseMs, claims }) => ({
+    relays: relays.map(({ name, version, destinations, startedAt, alive, leaseMs, claims }) => ({
       name,
       version,
       alive: alive && leaseMs > 0,

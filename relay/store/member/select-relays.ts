@@ -13,8 +13,6 @@ export interface RelayRow {
   readonly leaseMs: number
   /** Whether its process still holds the lock that proves it alive. */
   readonly alive: boolean
-  /** How many deliveries it has claimed. */
-  readonly claims: number
 }
 
 /** The relays of a database. Locks are looked up, not tried: this must never make a live relay look dead. */
@@ -26,12 +24,7 @@ export async function selectRelays(client: Queryable): Promise<readonly RelayRow
     select from pg_locks l join pg_database d on d.oid = l.database
     where l.locktype = 'advisory' and l.classid = ${RELAY_LOCK_CLASS} and l.objid = r.id::int and l.objsubid = 2
       and l.granted and d.datname = current_database()
-  ) as alive,
-  (
-    select count(*)::int from postcommit.claim c cross join unnest(c.deliveries) as held (id)
-    join postcommit.delivery d on d.id = held.id and d.lease_token = c.token
-    where c.relay = r.id
-  ) as claims
+  ) as alive
 from postcommit.relay r order by r.id`,
   })
   return rows

@@ -122,6 +122,7 @@ values ('head', 1, 'stock', '/', 'k', 0, '{}', 'dead'), ('behind', 1, 'stock', '
     expect(some.body).toMatchObject({ count: 1500, after: expect.stringMatching(/^\d+$/) })
     const rest = await post('/v1/dead-letters/requeue', { all: true, reason: 'the rest', after: some.body.after })
     expect(rest.body).toMatchObject({ count: 8500, after: null })
+    expect((await acts()).map(({ selection }) => selection)).toContainEqual({ all: true })
   })
 
   test('two that requeue the same at once: each message once, and the notes add up', async () => {

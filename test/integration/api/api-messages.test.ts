@@ -2,7 +2,7 @@ import { request } from 'node:http'
 import pg from 'pg'
 import { pino } from 'pino'
 import { createOutbox, type MessageDraft } from 'postcommit'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { startApi } from '../../../relay/api/server.ts'
 import { MessagePageView, MessageStoryView, OverviewView } from '../../../relay/api/v1/operated-views.ts'
 import { type TestApi, testApi } from '../../support/api.ts'
@@ -134,18 +134,22 @@ describe('GET /v1/messages', () => {
     )
     const locker = await db.pool.connect()
     await locker.query('begin; lock table postcommit.delivery in access exclusive mode')
+    onTestFinished(async () => {
+      await locker.query('rollback')
+      locker.release()
+      await served.close()
+      await slow.end()
+    })
     const answer = await fetch(`${served.url}/v1/messages`)
     expect({ status: answer.status, body: await answer.json() }).toMatchObject({
       status: 504,
       body: { code: 'POSTCOMMIT_QUERY_TOO_SLOW', retryable: true },
     })
     const overview = OverviewView.parse(await (await fetch(`${served.url}/v1/overview`)).json())
-    expect(overview.sources[0]).toMatchObject({ source: 'main', deliveries: null })
-    expect(overview.sources[0]?.unknown).toContain('deliveries')
-    await locker.query('rollback')
-    locker.release()
-    await served.close()
-    await slow.end()
+    // Only what is locked is not known; it is null, and the rest is told.
+    expect(overview.sources[0]).toMatchObject({ source: 'main', problem: null, deliveries: null })
+    expect(overview.sources[0]?.unknown).toEqual(['deliveries', 'relays.claims'])
+    expect(overview.sources[0]?.relays).toMatchObject([{ alive: true, claims: null }])
   })
 })
 

@@ -99,6 +99,23 @@ describe('destinations that fail', () => {
     expect(hanging.calls).toHaveLength(4)
   })
 
+  test('however large its deliveries and however many its slots, one has a bounded amount of content in hand', async () => {
+    const calls: (() => void)[] = []
+    const stock = createHandlerDestination('stock', () => new Promise<void>((done) => void calls.push(done)), {
+      concurrency: 64,
+    })
+    await insert(...many(40, (n) => numbered(n, { payload: JSON.stringify('x'.repeat(500_000)) })))
+    await dispatch([stock])
+    await eventually(() => expect(calls.length).toBeGreaterThanOrEqual(16))
+    const claimed = async () => (await columns('lease_token')).filter(({ lease_token }) => lease_token !== null).length
+    for (let settled = 0; settled < 40; settled += 1) {
+      expect(await claimed()).toBeLessThanOrEqual(17)
+      await eventually(() => expect(calls.length).toBeGreaterThan(settled))
+      calls[settled]?.()
+    }
+    await allConfirmed()
+  })
+
   test('one that hangs after a while keeps what it was given, and what was claimed ahead for it is given back', async () => {
     const stock = await service((_, __, n) => (n <= 400 ? 204 : undefined))
     await insert(...many(2000, (n) => numbered(n)))

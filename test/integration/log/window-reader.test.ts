@@ -1,15 +1,19 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { pino } from 'pino'
 import { createOutbox } from 'postcommit'
 import { PostcommitError } from 'postcommit/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { createMetrics } from '../../../relay/observe/metrics.ts'
+import type { Broker } from '../../../relay/broker/broker.ts'
+import type { PublishVerdict } from '../../../relay/engine/publish-ack.ts'
+import { createMetrics, type Metrics } from '../../../relay/observe/metrics.ts'
 import { READER_OPTIONS } from '../../../relay/postgres/sessions.ts'
 import { ShardPublisher } from '../../../relay/publisher/shard-publisher.ts'
 import { WindowReader } from '../../../relay/publisher/window-reader.ts'
 import { savePosition } from '../../../relay/store/log/save-position.ts'
 import { type TakenShard, takeShard } from '../../../relay/store/log/take-shard.ts'
 import { database, type TestDatabase } from '../../support/database.ts'
+import { eventually } from '../../support/eventually.ts'
 
 let db: TestDatabase
 let client: pg.Client
@@ -47,6 +51,37 @@ async function freshReader() {
     await savePosition(client, 0, shard.epoch, { ...position, ack: undefined }, [])
     if (rows.length === 0 && !reader.inBacklog) return { reader, shard }
   }
+}
+
+const ACKED: PublishVerdict = { kind: 'acked', stream: 'S', sequence: 1, duplicate: false }
+
+/** A publisher whose broker is `publish` alone. */
+function startPublisher(shard: TakenShard, metrics: Metrics, warnings: string[], publish: Broker['publish']) {
+  return new ShardPublisher({
+    source: 'main',
+    shard,
+    client,
+    metrics,
+    log: pino({ level: 'warn' }, { write: (line) => void warnings.push(line) }),
+    inFlightMax: 1000,
+    pollMs: { min: 2, max: 10 },
+    onReading: () => undefined,
+    onRead: () => undefined,
+    onHandedOn: () => undefined,
+    onOldNumber: () => undefined,
+    newest: [],
+    broker: {
+      connected: true,
+      publish,
+      trouble: () => [],
+      refusals: { isLookedAfter: () => false, forget: () => undefined },
+      whenCleared: () => () => undefined,
+      beforeResuming: () => () => undefined,
+      recheck: async () => undefined,
+      connection: () => Promise.reject(new Error('no connection in this test')),
+      close: async () => undefined,
+    },
+  })
 }
 
 const payloads = async (reader: WindowReader) => (await reader.read()).rows.map(({ payload }) => Number(payload))
@@ -150,37 +185,31 @@ describe('WindowReader', () => {
     await publish(1)
     const warnings: string[] = []
     const metrics = createMetrics()
-    const publisher = new ShardPublisher({
-      source: 'main',
-      shard,
-      client,
-      metrics,
-      log: pino({ level: 'warn' }, { write: (line) => void warnings.push(line) }),
-      inFlightMax: 10,
-      pollMs: { min: 2, max: 10 },
-      onReading: () => undefined,
-      onRead: () => undefined,
-      onHandedOn: () => undefined,
-      onOldNumber: () => undefined,
-      newest: [],
-      broker: {
-        connected: true,
-        // The acknowledgement comes when another relay has the shard.
-        publish: (_, settle) =>
-          void take().then(() => settle({ kind: 'acked', stream: 'S', sequence: 1, duplicate: false })),
-        trouble: () => [],
-        refusals: { isLookedAfter: () => false, forget: () => undefined },
-        whenCleared: () => () => undefined,
-        beforeResuming: () => () => undefined,
-        recheck: async () => undefined,
-        connection: () => Promise.reject(new Error('no connection in this test')),
-        close: async () => undefined,
-      },
-    })
+    // The acknowledgement comes when another relay has the shard.
+    const publisher = startPublisher(shard, metrics, warnings, (_, settle) => void take().then(() => settle(ACKED)))
     expect(await publisher.ended).toBe('fenced')
     expect(warnings.join()).toContain(new PostcommitError('POSTCOMMIT_FENCED', { what: 'shard 0' }).message)
     expect((await metrics.fencedWrites.get()).values[0]?.value).toBe(1)
     expect((await take()).snapshot).toBe(shard.snapshot)
+  })
+
+  test('a publisher whose broker does not acknowledge reads a bounded amount of content', async () => {
+    await freshReader()
+    const shard = await take()
+    await db.pool.query(`insert into postcommit.outbox (gid, branch, topic, slot, payload)
+      select 'large', n, 'a.b', n % 64, to_jsonb(repeat('x', 500000))::text from generate_series(1, 120) n`)
+    const held: (() => void)[] = []
+    const publisher = startPublisher(shard, createMetrics(), [], (_, settle) => void held.push(() => settle(ACKED)))
+    // Three pages of 8 MiB. Each message that is acknowledged later makes room for no more than that again.
+    await eventually(() => expect(held.length).toBeGreaterThanOrEqual(48))
+    await sleep(200)
+    for (let settled = 0; settled < 120; settled += 1) {
+      expect(held.length - settled).toBeLessThanOrEqual(70)
+      await eventually(() => expect(held.length).toBeGreaterThan(settled))
+      held[settled]?.()
+    }
+    await publisher.stop(5000)
+    expect(await publisher.ended).toBe('stopped')
   })
 
   test('the lower bound rises past handed-on rows, so a read touches the newest partitions only', async () => {
