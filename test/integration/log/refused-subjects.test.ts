@@ -290,21 +290,30 @@ async function p99OfHealthyKeys(): Promise<number> {
 }
 
 const SAMPLES = 300
-/** What a pause of this machine adds to a slowest hundredth of three samples. */
-const NOISE_MS = 50
+/** Each p99 is the best of so many runs: a pause of the machine is not in all of them, a wait that is ours would be. */
+const RUNS = 3
+/** Below this a doubling is the resolution of timers and polls, not a wait. */
+const RESOLUTION_MS = 5
+
+async function bestP99(): Promise<number> {
+  const all: number[] = []
+  for (let run = 0; run < RUNS; run += 1) all.push(await p99OfHealthyKeys())
+  return Math.min(...all)
+}
 
 test('healthy keys are as quick beside a refused subject as without it', async () => {
-  const rows: Record<string, { without: string; beside: string }> = {}
+  const rows: Record<string, { without: string; beside: string; ratio: string }> = {}
   for (const [name, { subject, begin }] of Object.entries(CONDITIONS)) {
     await addStream(healthyName)
     await start()
     await p99OfHealthyKeys()
-    const without = await p99OfHealthyKeys()
+    const without = await bestP99()
     await begin()
     for (const key of ['k', 'l']) for (const n of [1, 2]) await commit(subject, n, key)
-    const beside = await p99OfHealthyKeys()
-    rows[name] = { without: `${without.toFixed(1)} ms`, beside: `${beside.toFixed(1)} ms` }
-    expect(beside, name).toBeLessThan(Math.max(2 * without, without + NOISE_MS))
+    const beside = await bestP99()
+    const ratio = (beside / without).toFixed(2)
+    rows[name] = { without: `${without.toFixed(1)} ms`, beside: `${beside.toFixed(1)} ms`, ratio }
+    expect(beside, name).toBeLessThan(2 * Math.max(without, RESOLUTION_MS))
     await relay?.stop()
     for await (const { config } of manager.streams.list()) await manager.streams.delete(config.name)
     await db.drop()
