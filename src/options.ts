@@ -98,7 +98,7 @@ export function parseBackQuery({
   onRefused,
 }: Pick<OutboxOptions<never>, 'backQuery' | 'onRefused'>): Pick<MessageRouteOptions, 'target' | 'onRefused'> {
   if (backQuery === undefined) {
-    throw invalidOptions('relay without backQuery: nobody could say what became of a commit')
+    throw invalidOptions('relay without backQuery: the relay could not ask whether a transaction was committed')
   }
   try {
     const target = readTarget(backQuery, 'backQuery')

@@ -21,7 +21,7 @@ function describeHead(story: ShownTransaction): readonly string[] {
     ['asked in vain', asked === 0 ? undefined : String(asked)],
     ['unreachable', unreachableSince === null ? undefined : `since ${unreachableSince.toISOString()}`],
     ['last error', lastError ?? undefined],
-    ['handed in', createdAt.toISOString()],
+    ['submitted', createdAt.toISOString()],
     ['ended', finishedAt === null ? undefined : `after ${formatDuration(finishedAt.getTime() - createdAt.getTime())}`],
     ['due', dueAt?.toISOString()],
   ]

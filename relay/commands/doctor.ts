@@ -28,5 +28,5 @@ function describe(checks: readonly Check[]): readonly string[] {
     ...(action === undefined ? [] : [`      → ${action}`]),
   ])
   const count = (status: Check['status']) => checks.filter((check) => check.status === status).length
-  return [...lines, `${count('ok')} ok, ${count('warn')} to know, ${count('fail')} to mend`]
+  return [...lines, `${count('ok')} ok, ${count('warn')} to know, ${count('fail')} to fix`]
 }

@@ -183,7 +183,7 @@ describe('problems', () => {
     ],
     [
       { dtm: { enabled: true } },
-      'dtm.enabled (postcommit.json): needs coordinator.database, which holds what its clients hand in',
+      'dtm.enabled (postcommit.json): needs coordinator.database, which holds what its clients submit',
     ],
     [{ dtm: { enabled: true } }, 'coordinator.allowUrls: clients of DTM submit the addresses of their services'],
     [

@@ -119,7 +119,8 @@ function* http({ http }: RelayConfig): Generator<ConfigProblem> {
   if (!http.enabled || isLoopback(http.host) || http.token !== undefined) return
   yield {
     path: ['http', 'host'],
-    message: 'listening beyond this host needs http.token, so that not everybody on the network reads the metrics',
+    message:
+      'listening beyond this host needs http.token, so that a program on the network cannot read the metrics without it',
   }
 }
 
@@ -127,14 +128,15 @@ function* api({ api, coordinator }: RelayConfig): Generator<ConfigProblem> {
   if (!api.enabled || coordinator.database === undefined || api.auth === 'keys' || isLoopback(api.host)) return
   yield {
     path: ['api', 'auth'],
-    message: 'listening beyond this host needs keys, so that not everybody on the network may decide over transactions',
+    message:
+      'listening beyond this host needs keys, so that a program on the network cannot end transactions without one',
   }
 }
 
 function* dtm({ dtm, coordinator }: RelayConfig): Generator<ConfigProblem> {
   if (!dtm.enabled) return
   if (coordinator.database === undefined) {
-    yield { path: ['dtm', 'enabled'], message: 'needs coordinator.database, which holds what its clients hand in' }
+    yield { path: ['dtm', 'enabled'], message: 'needs coordinator.database, which holds what its clients submit' }
   }
   if (coordinator.allowUrls.length === 0) {
     yield {

@@ -48,7 +48,7 @@ const branch: ShownTransaction['branches'][number] = {
 const cases: [Partial<ShownTransaction>, string][] = [
   [
     { status: 'prepared' },
-    'Not decided: nobody has submitted it or given it up; orders/back-query is asked when its time comes.',
+    'Not decided: the service has neither submitted nor aborted it; orders/back-query is asked when its time comes.',
   ],
   [{ status: 'prepared', backQuery: null }, 'Not decided: its initiator has neither submitted it nor given it up.'],
   [
@@ -57,7 +57,7 @@ const cases: [Partial<ShownTransaction>, string][] = [
   ],
   [
     { status: 'prepared', inDoubt: true, unreachableSince: createdAt, lastError: 'unreachable: ECONNREFUSED' },
-    'In doubt: nobody has answered at orders/back-query since 1970-01-01T00:00:00.000Z (ECONNREFUSED); it is asked as soon as somebody does. If it never will: postcommit transaction resolve g',
+    'In doubt: orders/back-query has not answered since 1970-01-01T00:00:00.000Z (ECONNREFUSED); it is asked as soon as it answers. If it never will: postcommit transaction resolve g',
   ],
   [
     { status: 'prepared', inDoubt: true },
@@ -70,10 +70,10 @@ const cases: [Partial<ShownTransaction>, string][] = [
   ],
   [{ status: 'aborting', reason: 'no money' }, 'Being undone (no money).'],
   [{ status: 'aborting', pausedReason: 'look at it' }, 'Paused by a person: look at it'],
-  [{ status: 'succeed', finishedAt: new Date(1500) }, 'Done 1.5 s after it was handed in.'],
+  [{ status: 'succeed', finishedAt: new Date(1500) }, 'Done 1.5 s after it was submitted.'],
   [
     { status: 'failed', reason: 'no money', finishedAt: new Date(1500) },
-    'Given up (no money), 1.5 s after it was handed in',
+    'Given up (no money), 1.5 s after it was submitted',
   ],
 ]
 

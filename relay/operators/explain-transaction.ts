@@ -18,9 +18,9 @@ export function explainTransaction(story: ShownTransaction): string {
       return `${doing}: ${op} of ${branch} at ${target} has failed ${attempts} times, last: ${error}.`
     }
     case 'succeed':
-      return `Done ${formatDuration(tookMs)} after it was handed in.`
+      return `Done ${formatDuration(tookMs)} after it was submitted.`
     case 'failed':
-      return `Given up${because(reason)}, ${formatDuration(tookMs)} after it was handed in; what had taken effect was undone, unless a person ended it.`
+      return `Given up${because(reason)}, ${formatDuration(tookMs)} after it was submitted; what had taken effect was undone, unless an operator ended it.`
   }
 }
 
@@ -28,11 +28,12 @@ function explainUndecided(story: ShownTransaction): string {
   const { gid, inDoubt, asked, unreachableSince, backQuery, lastError } = story
   if (backQuery === null) return 'Not decided: its initiator has neither submitted it nor given it up.'
   const { target } = backQuery
-  if (!inDoubt) return `Not decided: nobody has submitted it or given it up; ${target} is asked when its time comes.`
+  if (!inDoubt)
+    return `Not decided: the service has neither submitted nor aborted it; ${target} is asked when its time comes.`
   const ifNever = `If it never will: postcommit transaction resolve ${gid}`
   if (unreachableSince !== null) {
     const why = because(lastError?.replace(/^unreachable: /, '') ?? null)
-    return `In doubt: nobody has answered at ${target} since ${unreachableSince.toISOString()}${why}; it is asked as soon as somebody does. ${ifNever}`
+    return `In doubt: ${target} has not answered since ${unreachableSince.toISOString()}${why}; it is asked as soon as it answers. ${ifNever}`
   }
   if (asked === 0) return `In doubt: its time has come, and ${target} is asked next${because(lastError)}. ${ifNever}`
   return `In doubt: ${target} was asked ${asked} times and has decided nothing${because(lastError)}. ${ifNever}`

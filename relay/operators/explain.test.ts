@@ -90,7 +90,7 @@ describe('explain', () => {
       'dead',
       { ...FAILED, state: 'dead' },
       RUNNING,
-      'Dead letter: attempt 3 to stock: answered 500. When the cause is mended: postcommit dead-letter requeue g1:2',
+      'Dead letter: attempt 3 to stock: answered 500. When the cause is fixed: postcommit dead-letter requeue g1:2',
     ],
     [
       'confirmed',

@@ -55,11 +55,11 @@ export function explain(message: MessageFacts, relays: RelayPresence): string {
     case 'confirmed':
       return `Confirmed by ${destination} ${formatDuration(settledAfterMs)} after its commit, at attempt ${attempts + 1}.`
     case 'discarded': {
-      const { by, reason } = message.discarded ?? { by: 'somebody', reason: 'no reason is known any more' }
+      const { by, reason } = message.discarded ?? { by: 'an operator', reason: 'the reason is not kept any more' }
       return `Discarded by ${by} and not delivered: ${reason}`
     }
     case 'dead':
-      return `Dead letter: ${lastFailure(message)}. When the cause is mended: postcommit dead-letter requeue ${idOf(message)}`
+      return `Dead letter: ${lastFailure(message)}. When the cause is fixed: postcommit dead-letter requeue ${idOf(message)}`
     case 'held':
       return explainHeld(message)
     case 'waiting':

@@ -28,7 +28,7 @@ export function openRequests(connection: NatsConnectionLike, inbox: string): Req
     callback(error, message) {
       const pending = error === null ? waiting.get(message.subject) : undefined
       if (pending === undefined) return
-      if (message.headers?.code === 503) pending.reject(new Error('nobody listens on that subject (503)'))
+      if (message.headers?.code === 503) pending.reject(new Error('no service listens on that subject (503)'))
       else pending.resolve(message)
     },
   })

@@ -17,7 +17,7 @@ if before then return { 'duplicate', before } end
 local stocks = redis.call('hmget', KEYS[2], '.epoch', '.stopped', ARGV[2])
 local epoch, left = stocks[1], stocks[3]
 if not epoch or not left then return { 'lost', 'it is not in this Redis: never opened there, or forgotten' } end
-if ARGV[1] ~= '' and ARGV[1] ~= epoch then return { 'lost', 'it was put into this Redis anew by somebody else' } end
+if ARGV[1] ~= '' and ARGV[1] ~= epoch then return { 'lost', 'another program has put it into this Redis anew' } end
 if stocks[2] then return { 'lost', stocks[2] } end
 local rest = tonumber(left) - tonumber(ARGV[3])
 if rest < 0 then return { 'sold_out', left } end
@@ -33,7 +33,7 @@ local before = redis.call('get', KEYS[1])
 local stocks = redis.call('hmget', KEYS[2], '.epoch', '.stopped')
 local epoch = stocks[1]
 if not epoch then return { 'lost', 'it is not in this Redis: never opened there, or forgotten' } end
-if ARGV[1] ~= '' and ARGV[1] ~= epoch then return { 'lost', 'it was put into this Redis anew by somebody else' } end
+if ARGV[1] ~= '' and ARGV[1] ~= epoch then return { 'lost', 'another program has put it into this Redis anew' } end
 if not before then return { 'unknown' } end
 local state, units, key = string.match(before, '^(%a+) (%d+) (.+)$')
 if state == 'returned' then return { 'duplicate', redis.call('hget', KEYS[2], key) } end
@@ -60,7 +60,7 @@ local before = redis.call('get', KEYS[1])
 if before then return { 'duplicate', before } end
 local stocks = redis.call('hmget', KEYS[2], '.epoch', '.stopped')
 if ARGV[1] ~= '' and ARGV[1] ~= stocks[1] then
-  return { 'lost', stocks[1] and 'it was put into this Redis anew by somebody else' or 'this Redis has forgotten it' }
+  return { 'lost', stocks[1] and 'another program has put it into this Redis anew' or 'this Redis has forgotten it' }
 end
 if stocks[2] then return { 'lost', stocks[2] } end
 local result = effect({ unpack(KEYS, 4) }, { unpack(ARGV, 4) })

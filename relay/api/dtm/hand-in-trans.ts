@@ -43,7 +43,7 @@ export function handInTrans(
   for (const target of [...targets, queryPrepared]) checkTarget(target, transType, addresses)
   if (protocol === 'json-rpc') checkParameters(request)
   if (strict && status === 'prepared' && transType === 'msg' && queryPrepared === '') {
-    throw new DtmError('query_prepared is empty: nobody could say what became of this message')
+    throw new DtmError('query_prepared is empty: the relay could not ask whether this message was committed')
   }
   const saga = transType === 'saga' ? readSagaCustom(customData, request.steps.length) : undefined
   const checkAfterMs = (options.timeoutToFail || DEFAULTS.timeoutToFail) * SECOND_MS

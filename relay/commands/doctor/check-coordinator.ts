@@ -30,7 +30,7 @@ async function checkKeys(pool: pg.Pool): Promise<readonly Check[]> {
     ({ revokedAt, expiresAt }) => revokedAt === null && (expiresAt === null || expiresAt.getTime() > now),
   )
   if (open.length === 0) {
-    return [warn('keys', 'no key opens it, so nobody can ask anything', 'Make one: postcommit api-key create')]
+    return [warn('keys', 'no key opens it, so no client can ask anything', 'Make one: postcommit api-key create')]
   }
   const ending = open.filter(({ expiresAt }) => expiresAt !== null && expiresAt.getTime() < now + SOON_MS)
   return [
@@ -39,7 +39,7 @@ async function checkKeys(pool: pg.Pool): Promise<readonly Check[]> {
       warn(
         'keys',
         `${id}${label === '' ? '' : ` (${label})`} ends in ${formatDuration((expiresAt?.getTime() ?? now) - now)}`,
-        'Make another and give it to whoever uses this one.',
+        'Make another and give it to the client that uses this one.',
       ),
     ),
   ]

@@ -21,7 +21,7 @@ export async function checkListeners({ api, dtm, coordinator }: RelayConfig): Pr
 
 function checkApiExposure({ host, auth }: RelayConfig['api']): Check {
   const { ok } = checksAbout('api')
-  const where = isLoopback(host) ? 'only this host gets there' : `whoever reaches ${host} gets there`
+  const where = isLoopback(host) ? 'only this host gets there' : `every program that reaches ${host} gets there`
   return ok('exposure', `${where}, and ${auth === 'keys' ? 'every request needs a key' : 'needs no key'}`)
 }
 
@@ -30,7 +30,7 @@ function checkDtmExposure({ host }: RelayConfig['dtm']): Check {
   if (isLoopback(host)) return ok('exposure', 'only this host gets there')
   return warn(
     'exposure',
-    `whoever reaches ${host} can hand in and end transactions: DTM has no authentication`,
+    `every program that reaches ${host} can submit and end transactions: DTM has no authentication`,
     'See that a network or a proxy keeps others out, or listen on 127.0.0.1.',
   )
 }

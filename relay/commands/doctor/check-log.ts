@@ -39,7 +39,7 @@ async function checkRelays(source: string, pool: pg.Pool): Promise<readonly Chec
       ? ok('shards', 'each has a relay that publishes it')
       : warn(
           'shards',
-          `nobody publishes ${orphans.map(({ shard }) => shard).join(', ')}`,
+          `no relay publishes ${orphans.map(({ shard }) => shard).join(', ')}`,
           'See the log of the relays: is NATS configured and reachable from there?',
         ),
   ]

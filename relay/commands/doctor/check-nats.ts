@@ -88,7 +88,7 @@ export function checkVersion(version: string): Check {
   if (major === 2 && minor === 9) {
     return warn(
       'version',
-      `${name} writes to disk every two minutes, whatever it acknowledges`,
+      `${name} writes to disk every two minutes, however much it acknowledges`,
       'With 2.10 or newer, set sync_interval in the jetstream block.',
     )
   }
@@ -155,7 +155,7 @@ function checkStream({ config, state }: StreamInfo, horizonMs: number): Check {
   if (takesInvalidations({ subjects }) && state.consumer_count === 0) {
     return warn(
       name,
-      'nobody applies the invalidations that it takes',
+      'no consumer applies the invalidations that it takes',
       'Call applyInvalidations() of postcommit/cache.',
     )
   }

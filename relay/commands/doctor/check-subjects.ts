@@ -24,7 +24,7 @@ async function checkSubject(connection: NatsConnection, filter: string): Promise
     const cause = error instanceof RequestError ? error.cause : error
     if (cause instanceof NoRespondersError) {
       if (isOpen) return ok(name, 'this user may ask on what it stands for')
-      return warn(name, 'nobody answers on it now', 'Start the service that calls answerBackQueries() for it.')
+      return warn(name, 'no service answers on it now', 'Start the service that calls answerBackQueries() for it.')
     }
     if (cause instanceof TimeoutError) {
       return warn(name, `no answer within ${TIMEOUT_MS} ms`, 'See whether its service runs and reaches its database.')

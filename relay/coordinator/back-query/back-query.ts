@@ -184,7 +184,10 @@ export class BackQueryLoop {
     if (known !== undefined && known.asker.gate === asker?.gate) return known
     if (asker === undefined) {
       if (!this.#unknown.has(destination))
-        log.error({ source, destination }, 'prepared messages ask whom nobody here knows')
+        log.error(
+          { source, destination },
+          'prepared messages name a destination of back-queries that this relay does not have',
+        )
       this.#unknown.add(destination)
       return undefined
     }

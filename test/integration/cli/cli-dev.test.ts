@@ -94,7 +94,7 @@ describe('postcommit dev', () => {
     expect(dev.lines.join('\n')).toContain('POSTCOMMIT_CACHE takes postcommit.cache.>')
     const { databaseUrl, natsUrl = '' } = await readFacts(cwd)
     const doctor = async () => (await runCli(['doctor', '--nats-cache-stream', 'true'], { cwd })).stdout
-    expect(await doctor()).toContain('nobody applies the invalidations that it takes')
+    expect(await doctor()).toContain('no consumer applies the invalidations that it takes')
     const connection = await connect({ servers: natsUrl })
     const cache = createCache({ store: memoryStore() })
     const applying = await applyInvalidations({ connection, durable: 'shop', caches: [cache] })
@@ -136,7 +136,7 @@ describe('postcommit dev', () => {
     const { stdout, code } = await runCli(['inspect', gid], { cwd })
     expect(code).toBe(0)
     expect(stdout).toContain(`${gid}  saga, failed`)
-    expect(stdout).toMatch(/Given up \(.*pay.*\), .* after it was handed in/)
+    expect(stdout).toMatch(/Given up \(.*pay.*\), .* after it was submitted/)
     const { transactions } = JSON.parse((await runCli(['inspect', gid, '--json'], { cwd })).stdout)
     expect(transactions).toMatchObject([{ source: 'main', gid, status: 'failed', branches: expect.any(Array) }])
     expect((await runCli(['status'], { cwd })).stdout).toContain('Transactions: none under way')

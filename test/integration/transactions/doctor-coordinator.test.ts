@@ -46,7 +46,7 @@ test('ports that are free, no key, nobody in doubt; then a relay that serves the
   }
   expect(await doctor(env)).toEqual([
     'ok coordinator in doubt: no transaction waits for the decision of an operator',
-    'warn api keys: no key opens it, so nobody can ask anything',
+    'warn api keys: no key opens it, so no client can ask anything',
     'ok api exposure: only this host gets there, and every request needs a key',
     `ok api port: 127.0.0.1:${api} is free`,
     'ok dtm exposure: only this host gets there',
@@ -96,9 +96,9 @@ test('a port that another program has, an address that is not of this host, and 
   }
   expect(await doctor(env)).toEqual(
     expect.arrayContaining([
-      'ok api exposure: whoever reaches 192.0.2.1 gets there, and every request needs a key',
+      'ok api exposure: every program that reaches 192.0.2.1 gets there, and every request needs a key',
       expect.stringMatching(/^fail api port: no relay can listen on 192\.0\.2\.1:8484: .*EADDRNOTAVAIL/),
-      expect.stringMatching(/^warn dtm exposure: whoever reaches 0\.0\.0\.0 can hand in and end transactions/),
+      expect.stringMatching(/^warn dtm exposure: every program that reaches 0\.0\.0\.0 can submit and end transactions/),
       `fail dtm port: another program answers at 0.0.0.0:${other.port}`,
     ]),
   )
@@ -128,7 +128,7 @@ test('subjects of back-queries on which this user may ask or not, and whether so
   await service.close()
   expect(found.filter((line) => line.includes('subject'))).toEqual([
     'ok coordinator subject ask.orders: this user may ask on it, and is answered',
-    'warn coordinator subject ask.stock: nobody answers on it now',
+    'warn coordinator subject ask.stock: no service answers on it now',
     'ok coordinator subject ask.*.back-query: this user may ask on what it stands for',
     expect.stringMatching(/^fail coordinator subject secret\.>: Permissions Violation for Publish/),
   ])
