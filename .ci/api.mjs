@@ -70,6 +70,7 @@ function isCurrent({ report, types, folder }) {
       docModel: { enabled: false },
       dtsRollup: { enabled: false },
       tsdocMetadata: { enabled: false },
+      newlineKind: 'lf',
       messages: MESSAGES,
     },
     configObjectFullPath: undefined,
