@@ -1,12 +1,12 @@
 /** One node of three is gone, stopped or cut off: the other two go on, and the books balance. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startLoad } from '../../examples/shop/load.ts'
 import { STREAM } from '../../examples/shop/shop.ts'
+import { eventually } from '../support/eventually.ts'
 import type { NatsNode } from '../support/nats-cluster.ts'
 import type { ClusterStage } from './stage.ts'
 import { longest, watchStandstills } from './standstill.ts'
-import { expectSound, testClusterShop } from './test-shop.ts'
+import { expectSound, placesMore, testClusterShop } from './test-shop.ts'
 
 let shop: ClusterStage
 
@@ -21,7 +21,6 @@ const FAULTS: readonly { name: string; batch: string; fault: (leader: NatsNode) 
     batch: 'killed',
     async fault(leader) {
       await leader.kill()
-      await sleep(300)
       await leader.start()
     },
   },
@@ -47,7 +46,10 @@ const FAULTS: readonly { name: string; batch: string; fault: (leader: NatsNode) 
 
 async function untilAnotherLeads(leader: NatsNode): Promise<void> {
   const others = shop.nats.nodes.filter((node) => node !== leader)
-  while (!others.includes(await shop.nats.leaderOf(STREAM, others))) await sleep(200)
+  await eventually(async () => expect(others).toContain(await shop.nats.leaderOf(STREAM, others)), {
+    timeoutMs: 60_000,
+    everyMs: 100,
+  })
 }
 
 for (const { name, batch, fault } of FAULTS) {
@@ -55,9 +57,9 @@ for (const { name, batch, fault } of FAULTS) {
     const leader = await shop.nats.leaderOf(STREAM)
     const watch = watchStandstills(shop.books.orders)
     const load = startLoad({ url: shop.url, batch })
-    await sleep(500)
+    await placesMore(load)
     await fault(leader)
-    await sleep(1000)
+    await placesMore(load)
     await expectSound(shop, load, batch)
     console.log(`leader ${batch}: nothing confirmed for ${longest(await watch.stop()).toFixed(0)} ms`)
   })

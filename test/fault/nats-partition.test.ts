@@ -72,6 +72,11 @@ function keepCommitting() {
   })()
   return {
     count: () => committed,
+    /** Resolves when so many more are committed. */
+    async more(count: number) {
+      const enough = committed + count
+      await eventually(() => expect(committed).toBeGreaterThanOrEqual(enough), DELIVERED)
+    },
     async stop() {
       isOpen = false
       await committing
@@ -109,7 +114,7 @@ test('the leader of the stream, cut off from its peers while the relay stays con
   leader.cutOff('silent')
   await sleep(CUT_MS)
   await leader.rejoin()
-  await sleep(1000)
+  await commits.more(20)
   await expectAllStored(await commits.stop())
   console.log(`leader cut off: nothing confirmed for ${longest(await watch.stop()).toFixed(0)} ms`)
 }, 240_000)
@@ -129,7 +134,7 @@ test('the relay that publishes, cut from NATS while another relay reaches it', a
   path?.cut('silent')
   await sleep(PATH_CUT_MS)
   await path?.mend()
-  await sleep(1000)
+  await commits.more(20)
   await expectAllStored(await commits.stop())
   console.log(
     `relay cut from NATS for ${PATH_CUT_MS} ms: nothing confirmed for ${longest(await watch.stop()).toFixed(0)} ms`,

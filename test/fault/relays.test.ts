@@ -1,11 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startLoad } from '../../examples/shop/load.ts'
 import { publishingRelay } from '../../examples/shop/observe.ts'
 import type { Program } from '../../examples/shop/program.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Stage } from './stage.ts'
-import { expectSound, testShop } from './test-shop.ts'
+import { expectSound, placesMore, testShop } from './test-shop.ts'
 
 const LEASE_MS = 2000
 
@@ -30,12 +29,12 @@ async function roles(): Promise<{ publishing: Program; standingBy: Program }> {
 test('a relay stopped past its lease is replaced, and changes nothing when it wakes up', async () => {
   const { publishing, standingBy } = await roles()
   const load = startLoad({ url: shop.url, batch: 'stopped' })
-  await sleep(500)
+  await placesMore(load)
   publishing.pause()
   await eventually(async () => expect((await roles()).publishing.name).toBe(standingBy.name), {
     timeoutMs: 2 * LEASE_MS,
   })
-  await sleep(500)
+  await placesMore(load)
   const before = publishing.lines.length
   publishing.resume()
   await eventually(() => expect(publishing.lines.slice(before).join('\n')).toMatch(/no longer taking part/))
@@ -47,23 +46,23 @@ test('a relay stopped past its lease is replaced, and changes nothing when it wa
 test('a killed relay is replaced, and a new one takes its place', async () => {
   const { publishing, standingBy } = await roles()
   const load = startLoad({ url: shop.url, batch: 'killed' })
-  await sleep(500)
+  await placesMore(load)
   await publishing.end('SIGKILL')
   await eventually(async () => expect((await roles()).publishing.name).toBe(standingBy.name), { timeoutMs: 2000 })
   await publishing.start()
-  await sleep(300)
+  await placesMore(load)
   await expectSound(shop, load, 'killed')
 })
 
 test('a relay that is asked to stop hands over without a single repetition', async () => {
   const { publishing, standingBy } = await roles()
   const load = startLoad({ url: shop.url, batch: 'drained' })
-  await sleep(500)
+  await placesMore(load)
   await publishing.end('SIGTERM')
   await expect(publishing.ended()).resolves.toBe(0)
   await eventually(async () => expect((await roles()).publishing.name).toBe(standingBy.name), { timeoutMs: 2000 })
   await publishing.start()
-  await sleep(300)
+  await placesMore(load)
   const ledger = await expectSound(shop, load, 'drained')
   expect(ledger.stock.rawDuplicates).toBe(0)
   expect(ledger.mail?.rawDuplicates).toBe(0)

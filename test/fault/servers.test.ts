@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startLoad } from '../../examples/shop/load.ts'
 import type { Stage } from './stage.ts'
-import { expectSound, testShop } from './test-shop.ts'
+import { expectSound, placesMore, testShop } from './test-shop.ts'
 
 let shop: Stage
 
@@ -17,7 +17,6 @@ const FAULTS: readonly { name: string; batch: string; fault: (shop: Stage) => Pr
     batch: 'postgres-killed',
     async fault({ postgres }) {
       await postgres.kill()
-      await sleep(300)
       await postgres.start()
     },
   },
@@ -40,7 +39,6 @@ const FAULTS: readonly { name: string; batch: string; fault: (shop: Stage) => Pr
     batch: 'nats-killed',
     async fault({ nats }) {
       await nats.kill()
-      await sleep(300)
       await nats.start()
     },
   },
@@ -63,9 +61,9 @@ const FAULTS: readonly { name: string; batch: string; fault: (shop: Stage) => Pr
 for (const { name, batch, fault } of FAULTS) {
   test(`${name}: nothing lost, nothing twice, in order`, async () => {
     const load = startLoad({ url: shop.url, batch })
-    await sleep(500)
+    await placesMore(load)
     await fault(shop)
-    await sleep(500)
+    await placesMore(load)
     await expectSound(shop, load, batch)
   })
 }

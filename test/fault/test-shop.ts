@@ -3,6 +3,7 @@ import { discrepancies, type Ledger, readLedger } from '../../examples/shop/ledg
 import type { Load } from '../../examples/shop/load.ts'
 import { untilQuiet } from '../../examples/shop/observe.ts'
 import type { Shop } from '../../examples/shop/shop.ts'
+import { eventually } from '../support/eventually.ts'
 import { privateFolder } from '../support/private-servers.ts'
 import { type ClusterStage, openClusterStage, openStage, type Stage, type StageOptions } from './stage.ts'
 
@@ -16,6 +17,14 @@ export async function testShop(options: StageOptions = {}): Promise<Stage> {
 /** A stage with three NATS nodes that is removed with the test run. */
 export async function testClusterShop(options: StageOptions = {}): Promise<ClusterStage> {
   return await openClusterStage(await privateFolder('shop'), options)
+}
+
+/** Resolves when the customers have placed so many more orders: the shop is at work, or at work again. */
+export async function placesMore(load: Load, orders = 30): Promise<void> {
+  const enough = load.confirmed.length + orders
+  await eventually(() => expect(load.confirmed.length).toBeGreaterThanOrEqual(enough), {
+    timeoutMs: QUIET_TIMEOUT_MS,
+  })
 }
 
 /**

@@ -31,7 +31,7 @@ describe.each(['nodeRedis', 'ioredis'] as const)('a cache in a Redis cluster thr
     caches.push(cache)
     // What the nodes held before somebody looked at them is not believed, nor what comes in the second after that.
     await eventually(() => expect(cache.readsFrom).toBe('cache'), patient)
-    await sleep(1500)
+    await sleep(1100)
     const loadMany = async (wanted: readonly number[]) => {
       db.loads += wanted.length
       return wanted.map((id) => ({ id, version: db.version }))

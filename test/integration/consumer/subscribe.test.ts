@@ -6,6 +6,7 @@ import { type NatsConnectionLike, type SubscribedDelivery, type SubscriptionTrou
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../../support/eventually.ts'
+import { latch } from '../../support/latch.ts'
 import { nats, type TestNats, type TestStream } from '../../support/nats.ts'
 import { publishAsRelay } from '../../support/relay-message.ts'
 
@@ -170,8 +171,10 @@ describe.each(clients)('subscribe over $client', ({ connection }) => {
       },
     })
     await eventually(() => expect(seen.other).toHaveLength(total / 3))
-    // Longer than the wait for an acknowledgement: those behind must neither be lost nor be handled.
-    await sleep(2500)
+    // Past the wait for an acknowledgement: those behind were delivered again, and may neither be lost nor be handled.
+    await eventually(async () => expect((await consumer(stream)).num_redelivered).toBeGreaterThan(0), {
+      timeoutMs: 20_000,
+    })
     expect(seen.failing).toEqual([])
     isBroken = false
     await eventually(() => expect(subscription.stats.unsettled).toBe(0), { timeoutMs: 15_000 })
@@ -183,6 +186,7 @@ describe.each(clients)('subscribe over $client', ({ connection }) => {
     const stream = await broker.freshStream('orders')
     for (let id = 1; id <= 20; id += 1) await publish(stream, id, { key: `k${id}` })
     const begun: number[] = []
+    const { opened, open } = latch()
     const first = await subscribe<{ id: number }>({
       connection: connection(),
       stream: stream.name,
@@ -190,11 +194,14 @@ describe.each(clients)('subscribe over $client', ({ connection }) => {
       concurrency: 3,
       async handle({ payload }) {
         begun.push(payload.id)
-        await sleep(300)
+        await opened
       },
     })
     await eventually(() => expect(begun).toHaveLength(3))
-    await first.stop()
+    const stopped = first.stop()
+    expect(first.stats).toMatchObject({ running: 3 })
+    open()
+    await stopped
     expect(first.stats).toMatchObject({ state: 'stopped', running: 0, handled: 3, unsettled: 0 })
     await first.closed
 
@@ -350,7 +357,8 @@ describe('retries', () => {
       ackWaitMs: 500,
       async handle() {
         runs += 1
-        await sleep(1800)
+        // More than twice as long as the server waits.
+        await sleep(1100)
       },
     })
     await eventually(() => expect(subscription.stats.handled).toBe(1))

@@ -8,6 +8,7 @@ import { type DeliveryRow, deliveryStates, insertDeliveries } from '../../suppor
 import { impatient, type TestDispatcher, testDispatcher } from '../../support/dispatchers.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type Answer, type HttpService, httpService } from '../../support/http-service.ts'
+import { latch } from '../../support/latch.ts'
 
 let db: TestDatabase
 const services: HttpService[] = []
@@ -135,13 +136,12 @@ describe('destinations that fail', () => {
       const { values } = await dispatcher.metrics.breaker.get()
       expect(values.map(({ value }) => value)).toEqual([2])
     })
-    await sleep(2000)
-    // 32 slots at first, then one probe at a time: at half a second or more, then at twice that.
-    expect(await dispatcher.count('attempts', { outcome: 'unavailable' })).toBeLessThan(45)
-    const backAt = performance.now()
+    // 32 slots at first, then one probe at a time, at half a second or more. Two of them have been made.
+    const unavailable = () => dispatcher.count('attempts', { outcome: 'unavailable' })
+    await eventually(async () => expect(await unavailable()).toBeGreaterThan(33), { timeoutMs: 20_000 })
+    expect(await unavailable()).toBeLessThan(45)
     await stock.restart()
     await allConfirmed()
-    expect(performance.now() - backAt).toBeLessThan(8000)
     expect(new Set((await columns('attempts')).map(({ attempts }) => attempts))).toEqual(new Set([0]))
     const { values } = await dispatcher.metrics.breaker.get()
     expect(values.map(({ value }) => value)).toEqual([0])
@@ -210,11 +210,10 @@ describe('waking up', () => {
 
   test('by a call', async () => {
     const stock = await service()
-    const dispatcher = await dispatch([impatient('stock', stock.url)], sleepy)
-    await sleep(200)
+    const { opened, open } = latch()
+    const dispatcher = await dispatch([impatient('stock', stock.url)], { ...sleepy, onReadOk: open })
+    await opened
     await insert(numbered(1))
-    await sleep(100)
-    expect(stock.calls).toEqual([])
     dispatcher.wake()
     await eventually(() => expect(stock.calls).toHaveLength(1), { timeoutMs: sleepy.pollMs.max / 2 })
   })
@@ -231,8 +230,13 @@ describe('waking up', () => {
 
   test('by the poll, if nobody calls', async () => {
     const stock = await service()
-    await dispatch([impatient('stock', stock.url)], { pollMs: { min: 2, max: 300 } })
-    await sleep(1000)
+    const reads: number[] = []
+    await dispatch([impatient('stock', stock.url)], {
+      pollMs: { min: 2, max: 50 },
+      onReadOk: () => void reads.push(performance.now()),
+    })
+    // It has found nothing, and waits for the longest of its pauses.
+    await eventually(() => expect(reads.length).toBeGreaterThan(8))
     await insert(numbered(1))
     await eventually(() => expect(stock.calls).toHaveLength(1), { timeoutMs: 10_000 })
   })
@@ -288,14 +292,17 @@ describe('what it tells', () => {
 
 describe('stopping', () => {
   test('lets what runs finish, and writes it down', async () => {
+    const { opened, open } = latch()
     const stock = await service(async () => {
-      await sleep(300)
+      await opened
       return 204
     })
     await insert(...many(10, (n) => numbered(n)))
     const dispatcher = await dispatch([impatient('stock', stock.url, { concurrency: 4 })])
     await eventually(() => expect(stock.calls).toHaveLength(4))
-    await dispatcher.stop({ drainMs: 5000 })
+    const stopped = dispatcher.stop({ drainMs: 20_000 })
+    open()
+    await stopped
     expect(stock.calls).toHaveLength(4)
     const states = await deliveryStates(db.pool)
     expect(states.filter((state) => state === 'confirmed')).toHaveLength(4)
@@ -324,8 +331,11 @@ describe('stopping', () => {
     await dispatcher.stop({ drainMs: 1000 })
     await insert(numbered(1))
     dispatcher.wake()
-    await sleep(400)
-    expect(stock.calls).toEqual([])
+    // Another one finds it at once: there was something to claim.
+    const other = await dispatch([impatient('stock', stock.url)])
+    await allConfirmed()
+    expect(await dispatcher.count('attempts')).toBe(0)
+    expect(await other.count('attempts', { outcome: 'confirmed' })).toBe(1)
   })
 })
 
@@ -335,23 +345,26 @@ describe('fencing', () => {
     const dispatcher = await dispatch([impatient('stock', stock.url)])
     const { relay } = dispatcher
     dispatcher.relay = undefined
-    await sleep(300)
+    // A claim that is under way may still end as it began.
+    await sleep(50)
     await insert(numbered(1))
-    await sleep(400)
-    expect(stock.calls).toEqual([])
-    dispatcher.relay = relay
+    // Another relay finds it at once.
+    const other = await dispatch([impatient('stock', stock.url)])
     await allConfirmed()
+    expect(await dispatcher.count('attempts')).toBe(0)
+    await other.end()
+    dispatcher.relay = relay
+    await insert(numbered(2))
+    await allConfirmed()
+    expect(await dispatcher.count('attempts', { outcome: 'confirmed' })).toBe(1)
   })
 
   test('results of claims that were taken away are not written, and counted', async () => {
-    let release: () => void = () => undefined
-    const released = new Promise<void>((resolve) => {
-      release = resolve
-    })
+    const { opened, open } = latch()
     const seen: Delivery[] = []
     const slow = createHandlerDestination('stock', async (delivery) => {
       seen.push(delivery)
-      await released
+      await opened
     })
     await insert(numbered(1, { key: 'k' }), numbered(2, { key: 'k' }))
     const dispatcher = await dispatch([slow])
@@ -361,7 +374,7 @@ describe('fencing', () => {
     await db.pool.query(
       `update postcommit.delivery set lease_token = gen_random_uuid(), lease_owner = 77 where lease_token is not null`,
     )
-    release()
+    open()
     await eventually(async () => expect(await dispatcher.count('fencedWrites')).toBe(1))
     expect(await deliveryStates(db.pool)).toEqual(['pending', 'held'])
     expect(await columns('lease_owner')).toEqual([{ lease_owner: '77' }, { lease_owner: null }])
@@ -394,7 +407,9 @@ describe('crash points', () => {
     armFailpoints('dispatcher.after_record:throw')
     await dispatch([impatient('stock', stock.url)])
     await allConfirmed(3000)
-    await sleep(300)
-    expect(stock.calls).toHaveLength(5)
+    // What comes after them has been delivered, and none of them again.
+    await insert(numbered(5))
+    await allConfirmed()
+    expect(stock.calls).toHaveLength(6)
   })
 })

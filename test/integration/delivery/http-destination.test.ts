@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Webhook } from 'standardwebhooks'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Delivery, Destination } from '../../../relay/destinations/destination.ts'
 import { createHttpDestination, type HttpDestinationOptions } from '../../../relay/destinations/http.ts'
+import { eventually } from '../../support/eventually.ts'
 import { type Answer, type HttpService, httpService } from '../../support/http-service.ts'
+import { latch } from '../../support/latch.ts'
 
 const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 const NEW_SECRET = 'whsec_bmV3LXNlY3JldC1uZXctc2VjcmV0LW5ldw=='
@@ -190,7 +191,6 @@ describe('a destination that does not behave', () => {
     const { value, ms } = await timed(call(destination(stock.url, { timeoutMs: 300 })))
     expect(value).toEqual({ kind: 'failed', error: 'no answer within 300 ms' })
     expect(ms).toBeGreaterThan(290)
-    expect(ms).toBeLessThan(1500)
   })
 
   test('drips: the timeout is for the whole call', async () => {
@@ -200,9 +200,8 @@ describe('a destination that does not behave', () => {
       response.on('close', () => clearInterval(drip))
       return undefined
     })
-    const { value, ms } = await timed(call(destination(stock.url, { timeoutMs: 400 })))
-    expect(value).toMatchObject({ kind: 'failed' })
-    expect(ms).toBeLessThan(1500)
+    // It never stops dripping: only the limit can end this.
+    expect(await call(destination(stock.url, { timeoutMs: 400 }))).toMatchObject({ kind: 'failed' })
   })
 
   test('drips its headers: the same', async () => {
@@ -211,14 +210,14 @@ describe('a destination that does not behave', () => {
       const drip = setInterval(() => socket.write('x-a: b\r\n'), 50)
       socket.on('close', () => clearInterval(drip))
     })
-    const { value, ms } = await timed(call(destination(url, { timeoutMs: 400 })))
-    expect(value).toMatchObject({ kind: 'failed' })
-    expect(ms).toBeLessThan(1500)
+    expect(await call(destination(url, { timeoutMs: 400 }))).toMatchObject({ kind: 'failed' })
   })
 
   test('answers without an end: its word counts, its body is not read', async () => {
     let sent = 0
+    const { opened: closed, open } = latch()
     const stock = await service((_, response) => {
+      response.on('close', open)
       response.writeHead(200)
       const pour = () => {
         while (!response.destroyed && response.write('x'.repeat(16_384))) sent += 16_384
@@ -228,7 +227,7 @@ describe('a destination that does not behave', () => {
       return undefined
     })
     expect(await call(destination(stock.url))).toEqual({ kind: 'confirmed', status: 200 })
-    await sleep(100)
+    await closed
     expect(sent).toBeLessThan(20_000_000)
   })
 
@@ -267,12 +266,11 @@ describe('stopping', () => {
   test('a call that is cut off ends at once', async () => {
     const stock = await service(() => undefined)
     const stop = new AbortController()
-    const work = timed(call(destination(stock.url, { timeoutMs: 10_000 }), {}, stop.signal))
-    await sleep(100)
+    // Its own limit would end it after this test has failed.
+    const work = call(destination(stock.url, { timeoutMs: 120_000 }), {}, stop.signal)
+    await eventually(() => expect(stock.calls).toHaveLength(1))
     stop.abort()
-    const { value, ms } = await work
-    expect(value).toMatchObject({ kind: 'failed' })
-    expect(ms).toBeLessThan(1000)
+    expect(await work).toMatchObject({ kind: 'failed' })
   })
 })
 

@@ -150,7 +150,7 @@ describe.each(MALL_DATABASES)('on %s', { timeout: 180_000 }, (kept) => {
         return status
       })
       if (answered) expect(await other).toBe(204)
-      else await sleep(1500)
+      else await sleep(300)
       expect(isAnswered).toBe(answered)
       release('')
       expect(await other).toBeLessThan(300)

@@ -1,6 +1,5 @@
 /** An older copy of the data serves in the place of the database, or beside it. */
 import { cpSync, rmSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createRelay, type Relay } from '@postcommit/relay'
 import { type PostgresServer, startPostgres } from '@postcommit/relay/dev'
 import pg from 'pg'
@@ -136,8 +135,14 @@ describe('an older copy of the data takes the place of the database', () => {
     const relay = createTestRelay(server.url, broker.url, 1500)
     await relay.start()
     await pool.query('create table lost as select generate_series(1, 100000) as id')
-    // It looks again with every renewal of its lease.
-    await sleep(3000)
+    // It has looked at the server since: it does with every renewal of its lease.
+    const renewed = async () =>
+      (await pool.query<{ n: string }>(`select extract(epoch from max(lease_until)) as n from postcommit.relay`))
+        .rows[0]?.n
+    for (let renewals = 0; renewals < 2; renewals += 1) {
+      const before = await renewed()
+      await eventually(async () => expect(await renewed()).not.toBe(before), { timeoutMs: 20_000 })
+    }
     await failOver(server, copy, { promoted: false })
     await expectTold(relay, [], 'the write-ahead log is shorter than it was')
   })

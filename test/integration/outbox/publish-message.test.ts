@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createOutbox } from 'postcommit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { database, type TestDatabase } from '../../support/database.ts'
+import { eventually } from '../../support/eventually.ts'
 
 // A transaction with a single message to publish is written by another statement than one with several. What both
 // promise is tested in outbox.test.ts; here, that they agree.
@@ -75,7 +75,9 @@ test.each([
     const waiting = publish(waiter, 'waited', gid).then(() => {
       done = true
     })
-    await sleep(150)
+    const isWaiting = async () =>
+      (await db.pool.query(`select from pg_locks where not granted and locktype = 'advisory'`)).rowCount
+    await eventually(async () => expect(await isWaiting()).toBe(1))
     const waited = !done
     const { rows: drawn } = await db.pool.query('select last_value as id from postcommit.outbox_id')
     await client.query('commit')

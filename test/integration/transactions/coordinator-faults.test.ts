@@ -9,6 +9,7 @@ import { database } from '../../support/database.ts'
 import { impatient } from '../../support/dispatchers.ts'
 import { eventually } from '../../support/eventually.ts'
 import { httpService } from '../../support/http-service.ts'
+import { latch } from '../../support/latch.ts'
 
 /** Ends every session of relays, again and again. */
 function endSessions(pool: pg.Pool): { stop(): Promise<void> } {
@@ -96,8 +97,9 @@ from postcommit.global_transaction group by 1, 2 order by 1`,
 
 test('a claim whose relay was buried is nobody else’s loss: what it still finds out is not written', async () => {
   await using db = await database()
+  const { opened, open } = latch()
   await using stock = await httpService(async (_, __, n) => {
-    if (n === 1) await sleep(600)
+    if (n === 1) await opened
     return n === 1 ? 409 : 200
   })
   const buried = await testCoordinator(db.url, [impatient('stock', stock.url)])
@@ -117,7 +119,8 @@ set lease_token = null, lease_owner = null, due_at = clock_timestamp() where lea
     buried.relay = undefined
     expect(await other.perform({ do: 'query', gid, waitMs: 5000 })).toMatchObject({ outcome: 'done' })
     // The late Failure of the first call changes nothing: the saga is done.
-    await sleep(800)
+    open()
+    await buried.end(20_000)
     expect(await other.perform({ do: 'query', gid })).toMatchObject({ outcome: 'done' })
     expect(stock.calls.map(({ path }) => path)).toEqual(['/order', '/order'])
   } finally {

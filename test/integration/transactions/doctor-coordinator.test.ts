@@ -98,7 +98,9 @@ test('a port that another program has, an address that is not of this host, and 
     expect.arrayContaining([
       'ok api exposure: every program that reaches 192.0.2.1 gets there, and every request needs a key',
       expect.stringMatching(/^fail api port: no relay can listen on 192\.0\.2\.1:8484: .*EADDRNOTAVAIL/),
-      expect.stringMatching(/^warn dtm exposure: every program that reaches 0\.0\.0\.0 can submit and end transactions/),
+      expect.stringMatching(
+        /^warn dtm exposure: every program that reaches 0\.0\.0\.0 can submit and end transactions/,
+      ),
       `fail dtm port: another program answers at 0.0.0.0:${other.port}`,
     ]),
   )
