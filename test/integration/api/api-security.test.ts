@@ -292,7 +292,7 @@ describe('when the relay cannot', () => {
     const from = performance.now()
     await mine[Symbol.asyncDispose]()
     expect(await waiting).toMatchObject({ status: 202, body: { outcome: 'pending', status: 'prepared' } })
-    expect(performance.now() - from).toBeLessThan(5000)
+    expect(performance.now() - from).toBeLessThan(20_000)
   })
 
   test('a relay that is not there yet', async () => {

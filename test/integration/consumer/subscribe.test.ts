@@ -87,10 +87,8 @@ describe.each(clients)('subscribe over $client', ({ connection }) => {
       parse: z.object({ id: z.number() }).parse,
       handle: ({ payload }) => seen.push(payload.id),
     })
-    const started = performance.now()
     for (let id = 1; id <= 200; id += 1) await publish(stream, id)
     await eventually(() => expect(seen).toHaveLength(200))
-    expect(performance.now() - started).toBeLessThan(4000)
     expect(seen).toEqual(Array.from({ length: 200 }, (_, i) => i + 1))
   })
 

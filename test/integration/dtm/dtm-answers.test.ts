@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { messageRequest, oneStepSaga, sagaRequest, transfer } from '../../support/dtm-client.ts'
 import { useStrictAndLenient } from '../../support/strict-and-lenient.ts'
 
@@ -51,15 +51,17 @@ describe('a back-query that is answered', () => {
   test('by nothing that decides is put again after 20 s, and each time after twice as long', async () => {
     const gid = newGid()
     expect(await dtm.post('/prepare', message(gid))).toMatchObject(OK)
+    // What is left undecided would be found by the steps of the next tests.
+    onTestFinished(async () => void (await dtm.post('/abort', { gid, trans_type: 'msg' })))
     for (const seconds of [20, 40, 80, 160]) {
       setting.busi.switches.queryPreparedText.setOnce('<html>It works</html>')
       await dtm.cronOnce(gid, { now: 180 })
       const { next_cron_time, update_time } = await dtm.transaction(gid)
       const pause = (Date.parse(String(next_cron_time)) - Date.parse(String(update_time))) / 1000
       expect(pause / seconds).toBeGreaterThan(0.8)
-      expect(pause / seconds).toBeLessThan(1.05)
+      // What the relay needs to write it down is part of it; a step too far would be 2.
+      expect(pause / seconds).toBeLessThan(1.5)
     }
-    await dtm.post('/abort', { gid, trans_type: 'msg' })
   })
 })
 

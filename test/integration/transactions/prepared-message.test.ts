@@ -47,9 +47,8 @@ describe.each(SQL_STORES)('a prepared message in $store', ({ store: name, open }
       await markPrepared(tx, gid)
       // The failing control: a SELECT would call it rolled back.
       expect(await store.rows(gid)).toEqual([])
-      const started = performance.now()
+      // It is answered while the transaction is open: it did not wait for its end.
       expect(await queryPrepared(store.db, gid, { waitMs: 100 })).toBe('in_progress')
-      expect(performance.now() - started).toBeLessThan(3000)
     })
     expect(await queryPrepared(store.db, gid)).toBe('committed')
   })
@@ -162,8 +161,8 @@ describe('on PostgreSQL', () => {
     const { rows } = await client.query<{ xid: string }>('select pg_current_xact_id()::text as xid')
     const xid = rows[0]?.xid ?? ''
     const started = performance.now()
-    expect(await preparedMessages(db.pool, { waitMs: 20_000 }).settlePreparedMessage(gid, xid)).toBe('in_progress')
-    expect(performance.now() - started).toBeLessThan(5000)
+    expect(await preparedMessages(db.pool, { waitMs: 40_000 }).settlePreparedMessage(gid, xid)).toBe('in_progress')
+    expect(performance.now() - started).toBeLessThan(20_000)
     await client.query('rollback')
     client.release()
     expect(await queryPrepared(db.pool, gid, { xid })).toBe('aborted')
