@@ -1,12 +1,13 @@
 import { ENVELOPE, PostcommitError, SIGNATURE_HEADERS, type SigningKey, signCall } from 'postcommit/protocol'
 import type { Dispatcher } from 'undici'
+import type { CallAnswer } from '../engine/call-answer.ts'
 import { readHttpFailure, readRetryAfter } from '../engine/http-outcome.ts'
-import { addBranchHeaders, type BranchAnswer, callId, type DestinationCall } from './branch-call.ts'
 import type { CallsUnderWay } from './calls-under-way.ts'
+import { addBranchHeaders, callId, type DestinationCall } from './destination-call.ts'
 import { type CallEnd, HttpCall } from './http-call.ts'
 import { jsonRpcRequest } from './json-rpc-request.ts'
 
-/** How a branch is reached over HTTP. */
+/** How a call goes over HTTP. */
 export interface HttpRoute {
   readonly pool: Dispatcher
   /** Only for pools of several origins. */
@@ -20,29 +21,30 @@ export interface HttpRoute {
 }
 
 /**
- * Calls a branch: one request, no redirects, the answer within the time limit to its last byte. In DTM's dialect the
+ * Makes a call: one request, no redirects, the answer within the time limit to its last byte. In DTM's dialect the
  * branch is named in the query, and a call without content is a GET; in ours it is named in headers, under a signature.
  */
 export async function callOverHttp(
   route: HttpRoute,
   call: DestinationCall,
   stopping: AbortSignal,
-): Promise<BranchAnswer> {
+): Promise<CallAnswer> {
   const timeoutMs = call.timeoutMs ?? route.timeoutMs
   try {
-    return answerOf(await exchange(route, requestOf(route, call), timeoutMs, stopping), timeoutMs)
+    const request = requestOf(route, call)
+    return answerOf(await exchange(route, request, { ...call, timeoutMs }, stopping), call, timeoutMs)
   } catch (error) {
     if (error instanceof PostcommitError || error instanceof RangeError) {
       return { kind: 'impossible', error: error.message }
     }
-    return unanswered(error)
+    return readHttpFailure(error)
   }
 }
 
 function exchange(
   { pool, origin, underWay }: HttpRoute,
   { method, path, headers, body }: Request,
-  timeoutMs: number,
+  { timeoutMs, reads }: { readonly timeoutMs: number; readonly reads: DestinationCall['reads'] },
   stopping: AbortSignal,
 ): Promise<CallEnd> {
   const calls = underWay.until(stopping)
@@ -51,7 +53,7 @@ function exchange(
       clearTimeout(timer)
       calls.delete(call)
       resolve(end)
-    }, true)
+    }, reads === 'body')
     // The limits of the client are per chunk: only a timer over the whole call ends a body that drips.
     const timer = setTimeout(() => call.cut(), timeoutMs)
     calls.add(call)
@@ -60,25 +62,24 @@ function exchange(
   })
 }
 
-function answerOf(end: CallEnd, timeoutMs: number): BranchAnswer {
+function answerOf(end: CallEnd, { reads }: DestinationCall, timeoutMs: number): CallAnswer {
   switch (end.kind) {
-    case 'cut':
-      return { kind: 'unanswered', result: 'failed', error: `no answer within ${timeoutMs} ms` }
+    case 'cut': {
+      const error = `no ${end.hadStatus ? 'complete ' : ''}answer within ${timeoutMs} ms`
+      return { kind: 'unanswered', result: 'failed', error }
+    }
     case 'failed':
-      return unanswered(end.error)
+      return readHttpFailure(end.error)
     case 'answered': {
-      // Of half a body nobody knows what the other half says.
-      if (!end.isWhole) return { kind: 'unanswered', result: 'failed', error: 'the answer broke off' }
+      // Half a body may have lost the half that decides.
+      if (reads === 'body' && !end.isWhole) {
+        return { kind: 'unanswered', result: 'failed', error: 'the answer broke off' }
+      }
       const retryAfterMs = readRetryAfter(single(end.headers['retry-after']), Date.now())
-      return { kind: 'answered', status: end.status, body: end.body, retryAfterMs }
+      const isDuplicate = single(end.headers['postcommit-outcome']) === 'duplicate'
+      return { kind: 'answered', status: end.status, body: end.body, retryAfterMs, isDuplicate }
     }
   }
-}
-
-function unanswered(error: unknown): BranchAnswer {
-  const outcome = readHttpFailure(error)
-  const result = outcome.kind === 'unavailable' ? 'away' : 'failed'
-  return { kind: 'unanswered', result, error: 'error' in outcome ? outcome.error : 'no answer' }
 }
 
 interface Request {

@@ -1,8 +1,9 @@
 import type { MessageHeaders } from 'postcommit/protocol'
-import type { BackOff, Outcome } from '../engine/outcome.ts'
-import type { BranchAnswer, DestinationCall } from './branch-call.ts'
+import type { CallAnswer } from '../engine/call-answer.ts'
+import type { BackOff } from '../engine/outcome.ts'
+import type { DestinationCall } from './destination-call.ts'
 
-/** One message on its way to one destination. */
+/** One message on its way to one destination, as a function of this process is handed it. */
 export interface Delivery {
   /** Which source database it came from. */
   readonly source: string
@@ -21,6 +22,9 @@ export interface Delivery {
   readonly attempt: number
 }
 
+/** Of a destination that says nothing else: long enough to outlive a wrong deployment. */
+export const PERMANENT_ATTEMPTS_MAX = 8
+
 /** Where messages go: the broker, an HTTP service, a function in this process. */
 export interface Destination {
   /** The configured name, as services write it. */
@@ -31,11 +35,14 @@ export interface Destination {
   readonly timeoutMs: number
   /** After how many failed attempts a message is dead; Infinity: never. */
   readonly attemptsMax: number
+  /** After how many answers of 4xx a message is dead. */
+  readonly permanentAttemptsMax: number
   /** First and longest pause between attempts. */
   readonly backOff: BackOff
-  /** Delivers once, within its own time limit; `signal` aborts it when the relay stops for good. */
-  deliver(delivery: Delivery, signal: AbortSignal): Promise<Outcome>
-  /** Calls a branch of a global transaction once, in the same way; never rejects. */
-  call(call: DestinationCall, signal: AbortSignal): Promise<BranchAnswer>
+  /**
+   * Calls once, within its time limit; `signal` aborts it when the relay stops for good. It may reject, which is an
+   * attempt that failed. Who asks for a place at the gate first: the dispatcher, the coordinator or a back-query.
+   */
+  call(call: DestinationCall, signal: AbortSignal): Promise<CallAnswer>
   close(): Promise<void>
 }

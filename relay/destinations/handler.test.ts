@@ -2,32 +2,40 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { DeliveryPostponed, DeliveryRefused } from 'postcommit/protocol'
 import { describe, expect, test } from 'vitest'
 import type { Delivery } from './destination.ts'
+import type { DestinationCall } from './destination-call.ts'
 import { createHandlerDestination, type Handler, type HandlerOptions } from './handler.ts'
 
-const delivery: Delivery = {
+const message: DestinationCall = {
   source: 'main',
   gid: 'g',
-  branch: 1,
-  destination: 'mailer',
+  mode: 'msg',
+  branch: '1',
+  number: 1,
+  op: 'action',
+  dialect: 'v1',
   target: '/welcome',
   key: undefined,
   content: '{}',
   headers: {},
   attempt: 1,
+  timeoutMs: undefined,
+  reads: 'status',
 }
 const never = new AbortController().signal
 const call = (handle: Handler, options?: HandlerOptions) =>
-  createHandlerDestination('mailer', handle, options).deliver(delivery, never)
+  createHandlerDestination('mailer', handle, options).call(message, never)
 
 describe('createHandlerDestination', () => {
   test('returning confirms', async () => {
     const seen: Delivery[] = []
-    expect(await call(async (got) => seen.push(got))).toEqual({ kind: 'confirmed' })
-    expect(seen).toEqual([delivery])
+    expect(await call(async (got) => seen.push(got))).toEqual({ kind: 'done' })
+    const headers = { 'postcommit-gid': 'g', 'postcommit-branch': '1', 'postcommit-op': 'action' }
+    const { source, gid, target, key, content, attempt } = message
+    expect(seen).toEqual([{ source, gid, branch: 1, destination: 'mailer', target, key, content, headers, attempt }])
   })
 
   test('throwing means again later, at once or after a while', async () => {
-    const thrown = { kind: 'failed', error: 'no mail server' }
+    const thrown = { kind: 'unanswered', result: 'failed', error: 'no mail server' }
     expect(await call(() => Promise.reject(new Error('no mail server')))).toEqual(thrown)
     const throwsAtOnce: Handler = () => {
       throw new Error('no mail server')
@@ -45,7 +53,7 @@ describe('createHandlerDestination', () => {
 
   test('throwing DeliveryPostponed means after that pause, and burns no attempt', async () => {
     expect(await call(() => Promise.reject(new DeliveryPostponed(60_000, 'counting')))).toEqual({
-      kind: 'unavailable',
+      kind: 'postponed',
       error: 'counting',
       retryAfterMs: 60_000,
     })
@@ -62,7 +70,7 @@ describe('createHandlerDestination', () => {
       },
       { timeoutMs: 20 },
     )
-    expect(outcome).toEqual({ kind: 'failed', error: 'no result within 20 ms' })
+    expect(outcome).toEqual({ kind: 'unanswered', result: 'failed', error: 'no result within 20 ms' })
     expect(told).toBe(true)
   })
 
@@ -84,9 +92,9 @@ describe('createHandlerDestination', () => {
       signals.push(signal)
       return new Promise(() => undefined)
     })
-    const outcome = destination.deliver(delivery, stopping.signal)
+    const outcome = destination.call(message, stopping.signal)
     stopping.abort()
-    expect((await outcome).kind).toBe('failed')
+    expect((await outcome).kind).toBe('unanswered')
     expect(signals.map(({ aborted }) => aborted)).toEqual([true])
   })
 })

@@ -1,7 +1,7 @@
 import { DeliveryPostponed, DeliveryRefused, ENVELOPE } from 'postcommit/protocol'
 import type { BackOff } from '../engine/outcome.ts'
-import { addBranchHeaders } from './branch-call.ts'
-import type { Delivery, Destination } from './destination.ts'
+import { type Delivery, type Destination, PERMANENT_ATTEMPTS_MAX } from './destination.ts'
+import { addBranchHeaders, type DestinationCall } from './destination-call.ts'
 
 /**
  * A function of this process that is called like a destination. Returning confirms; throwing means "again later";
@@ -48,42 +48,16 @@ export function createHandlerDestination(name: string, handle: Handler, options:
     timeoutMs,
     concurrency,
     attemptsMax,
+    permanentAttemptsMax: PERMANENT_ATTEMPTS_MAX,
     backOff: options.backOff ?? { baseMs: 1000, capMs: 300_000 },
-    async deliver(delivery, stopping) {
+    async call(call, stopping) {
       try {
-        await run(delivery, timeoutMs, stopping)
-        return { kind: 'confirmed' }
+        await run(deliveryOf(name, call), call.timeoutMs ?? timeoutMs, stopping)
+        return { kind: 'done' }
       } catch (error) {
-        const text = textOf(error)
-        if (error instanceof DeliveryRefused) return { kind: 'refused', error: text }
+        if (error instanceof DeliveryRefused) return { kind: 'refused', error: textOf(error) }
         if (error instanceof DeliveryPostponed) {
-          return { kind: 'unavailable', error: text, retryAfterMs: error.retryAfterMs }
-        }
-        return { kind: 'failed', error: text }
-      }
-    },
-    async call({ gid, branch, number, op, target, key, content, headers, attempt, ...call }, stopping) {
-      const named: Record<string, string> = { [ENVELOPE.gid]: gid }
-      addBranchHeaders(named, { mode: call.mode, number, branch, op })
-      const delivery: Delivery = {
-        source: '',
-        gid,
-        branch: number,
-        destination: name,
-        target,
-        key,
-        content: content ?? '',
-        headers: { ...headers, ...named },
-        attempt,
-      }
-      try {
-        await run(delivery, call.timeoutMs ?? timeoutMs, stopping)
-        return answered(200)
-      } catch (error) {
-        // As over HTTP: a Failure is a decision, and anything else is not.
-        if (error instanceof DeliveryRefused) return answered(409, textOf(error))
-        if (error instanceof DeliveryPostponed) {
-          return { ...answered(503, textOf(error)), retryAfterMs: error.retryAfterMs }
+          return { kind: 'postponed', error: textOf(error), retryAfterMs: error.retryAfterMs }
         }
         return { kind: 'unanswered', result: 'failed', error: textOf(error) }
       }
@@ -92,8 +66,12 @@ export function createHandlerDestination(name: string, handle: Handler, options:
   }
 }
 
-function answered(status: number, text = '') {
-  return { kind: 'answered' as const, status, body: Buffer.from(text) }
+/** A call as the function sees it, whose headers name the branch as they do over HTTP. */
+function deliveryOf(destination: string, call: DestinationCall): Delivery {
+  const { source, gid, number: branch, target, key, content = '', attempt } = call
+  const headers: Record<string, string> = { ...call.headers, [ENVELOPE.gid]: gid }
+  addBranchHeaders(headers, call)
+  return { source, gid, branch, destination, target, key, content, headers, attempt }
 }
 
 function textOf(error: unknown): string {

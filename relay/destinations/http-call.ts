@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
-import { ANSWER_BYTES_MAX } from './branch-call.ts'
+import { ANSWER_BYTES_MAX } from './destination-call.ts'
 
 /** How a call ended: with an answer whose status is known at least, without one, or because it was cut off. */
 export type CallEnd =

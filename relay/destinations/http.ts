@@ -1,23 +1,9 @@
-import {
-  BranchOp,
-  ENVELOPE,
-  isDestinationName,
-  messageId,
-  OP_HEADER,
-  PostcommitError,
-  parsePath,
-  parseSigningSecret,
-  SIGNATURE_HEADERS,
-  type SigningKey,
-  signCall,
-} from 'postcommit/protocol'
+import { isDestinationName, PostcommitError, parsePath, parseSigningSecret } from 'postcommit/protocol'
 import { Pool } from 'undici'
-import { readHttpAnswer, readHttpFailure } from '../engine/http-outcome.ts'
-import type { BackOff, Outcome } from '../engine/outcome.ts'
+import type { BackOff } from '../engine/outcome.ts'
 import { callOverHttp } from './call-over-http.ts'
 import { CallsUnderWay } from './calls-under-way.ts'
-import type { Delivery, Destination } from './destination.ts'
-import { type CallEnd, HttpCall } from './http-call.ts'
+import { type Destination, PERMANENT_ATTEMPTS_MAX } from './destination.ts'
 
 /** An HTTP service that is called. */
 export interface HttpDestinationOptions {
@@ -46,7 +32,7 @@ const CONNECT_TIMEOUT_MS = 5000
  * @throws `POSTCOMMIT_INVALID_OPTIONS`, `POSTCOMMIT_INVALID_SECRET`.
  */
 export function createHttpDestination(name: string, options: HttpDestinationOptions): Destination {
-  const { timeoutMs = 10_000, concurrency = 32, permanentAttemptsMax = 8 } = options
+  const { timeoutMs = 10_000, concurrency = 32, permanentAttemptsMax = PERMANENT_ATTEMPTS_MAX } = options
   const base = parseBase(name, options.url)
   const keys = (options.secrets ?? []).map(parseSigningSecret)
   const pool = new Pool(base.origin, {
@@ -62,79 +48,16 @@ export function createHttpDestination(name: string, options: HttpDestinationOpti
   const path = (target: string) => base.pathname + parsePath(target)
   const route = { pool, keys, underWay, timeoutMs, path }
 
-  function call(delivery: Delivery, stopping: AbortSignal): Promise<CallEnd> {
-    const request = { method: 'POST', path: path(delivery.target), headers: headersOf(delivery, keys) } as const
-    const calls = underWay.until(stopping)
-    return new Promise((resolve) => {
-      const call = new HttpCall((end) => {
-        clearTimeout(timer)
-        calls.delete(call)
-        resolve(end)
-      })
-      // bodyTimeout is per chunk: only a timer over the whole call ends a body that drips.
-      const timer = setTimeout(() => call.cut(), timeoutMs)
-      calls.add(call)
-      pool.dispatch({ ...request, body: delivery.content }, call)
-    })
-  }
-
-  function outcomeOf(end: CallEnd, { attempt }: Delivery): Outcome {
-    switch (end.kind) {
-      case 'cut':
-        return { kind: 'failed', error: `no ${end.hadStatus ? 'complete ' : ''}answer within ${timeoutMs} ms` }
-      case 'failed':
-        return readHttpFailure(end.error)
-      case 'answered':
-        return readHttpAnswer({
-          status: end.status,
-          retryAfter: single(end.headers['retry-after']),
-          outcome: single(end.headers['postcommit-outcome']),
-          attempts: attempt - 1,
-          permanentAttemptsMax,
-          nowMs: Date.now(),
-        })
-    }
-  }
-
   return {
     name,
     timeoutMs,
     concurrency,
     attemptsMax: options.attemptsMax ?? Number.POSITIVE_INFINITY,
+    permanentAttemptsMax,
     backOff: options.backOff ?? { baseMs: 1000, capMs: 300_000 },
-    async deliver(delivery, stopping) {
-      try {
-        return outcomeOf(await call(delivery, stopping), delivery)
-      } catch (error) {
-        if (error instanceof PostcommitError) return { kind: 'refused', error: error.message }
-        return readHttpFailure(error)
-      }
-    },
     call: (call, stopping) => callOverHttp(route, call, stopping),
     close: () => pool.destroy(),
   }
-}
-
-function headersOf(delivery: Delivery, keys: readonly SigningKey[]): Record<string, string> {
-  const id = messageId(delivery.gid, delivery.branch)
-  const timestamp = Math.floor(Date.now() / 1000)
-  return {
-    ...delivery.headers,
-    [ENVELOPE.content]: typeof delivery.content === 'string' ? 'application/json' : 'application/octet-stream',
-    [ENVELOPE.gid]: delivery.gid,
-    [ENVELOPE.branch]: String(delivery.branch),
-    // A barrier takes it for what it is: the action of a branch that undoes nothing.
-    [OP_HEADER]: BranchOp.Action,
-    ...(delivery.key !== undefined && { [ENVELOPE.key]: encodeURIComponent(delivery.key) }),
-    'postcommit-attempt': String(delivery.attempt),
-    [SIGNATURE_HEADERS.id]: id,
-    [SIGNATURE_HEADERS.timestamp]: String(timestamp),
-    ...(keys.length > 0 && { [SIGNATURE_HEADERS.signature]: signCall(keys, id, timestamp, delivery.content) }),
-  }
-}
-
-function single(header: string | string[] | undefined): string | undefined {
-  return Array.isArray(header) ? header[0] : header
 }
 
 function parseBase(name: string, text: string): { readonly origin: string; readonly pathname: string } {

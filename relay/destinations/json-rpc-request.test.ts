@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
-import type { DestinationCall } from './branch-call.ts'
+import type { DestinationCall } from './destination-call.ts'
 import { jsonRpcRequest } from './json-rpc-request.ts'
 
 const call = (content: string | undefined): DestinationCall => ({
+  source: 'main',
   gid: 'g',
   mode: 'msg',
   branch: '01',
@@ -15,6 +16,7 @@ const call = (content: string | undefined): DestinationCall => ({
   headers: {},
   attempt: 1,
   timeoutMs: undefined,
+  reads: 'body',
 })
 const own = { gid: 'g', trans_type: 'msg', branch_id: '01', op: 'action' }
 const sent = (content: string | undefined) => JSON.parse(jsonRpcRequest(call(content), '/api?method=TransIn'))

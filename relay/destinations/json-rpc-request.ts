@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { DestinationCall } from './branch-call.ts'
+import type { DestinationCall } from './destination-call.ts'
 
 /** What names a branch in the parameters of its method, whatever the payload says under these names. */
 const OWN = ['gid', 'trans_type', 'branch_id', 'op'] as const

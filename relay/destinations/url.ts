@@ -2,7 +2,7 @@ import { Agent } from 'undici'
 import { type AddressRulesOptions, readAddressRules } from './address-rules.ts'
 import { callOverHttp } from './call-over-http.ts'
 import { CallsUnderWay } from './calls-under-way.ts'
-import type { Destination } from './destination.ts'
+import { type Destination, PERMANENT_ATTEMPTS_MAX } from './destination.ts'
 import { guardedConnector } from './guarded-connector.ts'
 
 /** Which addresses may be called, and how. */
@@ -37,8 +37,8 @@ export function createUrlDestination(options: UrlDestinationOptions): Destinatio
     timeoutMs,
     concurrency,
     attemptsMax: Number.POSITIVE_INFINITY,
+    permanentAttemptsMax: PERMANENT_ATTEMPTS_MAX,
     backOff: { baseMs: 1000, capMs: 300_000 },
-    deliver: async () => ({ kind: 'refused', error: 'messages are delivered to configured destinations' }),
     async call(call, stopping) {
       const url = URL.canParse(call.target) ? new URL(call.target) : undefined
       const problem = url === undefined ? 'it is no URL' : rules.problemOf(url)

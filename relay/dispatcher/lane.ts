@@ -1,8 +1,10 @@
 import { failpoint } from 'postcommit/protocol'
-import type { Delivery, Destination } from '../destinations/destination.ts'
+import type { Destination } from '../destinations/destination.ts'
+import type { DestinationCall } from '../destinations/destination-call.ts'
 import type { Door } from '../destinations/gate.ts'
 import type { Gated } from '../destinations/gates.ts'
 import type { CallResult } from '../engine/breaker.ts'
+import { readDeliveryAnswer } from '../engine/delivery-answer.ts'
 import { errorText } from '../engine/error-text.ts'
 import type { Outcome } from '../engine/outcome.ts'
 import type { ClaimedDelivery } from '../store/delivery/claim-due.ts'
@@ -150,18 +152,20 @@ export class Lane {
 
   /** Makes one attempt. Never rejects: what goes wrong here is an outcome too. */
   async #attempt(row: ClaimedDelivery): Promise<Outcome> {
-    const delivery = this.#read(row)
-    if ('kind' in delivery) return delivery
+    const call = this.#read(row)
+    if ('kind' in call) return call
     try {
-      const outcome = await this.#destination.deliver(delivery, this.#signal)
+      const answer = await this.#destination.call(call, this.#signal)
       failpoint('dispatcher.after_response')
+      const { permanentAttemptsMax } = this.#destination
+      const outcome = readDeliveryAnswer(answer, { attempts: row.attempts, permanentAttemptsMax })
       return outcome.kind === 'confirmed' ? outcome : { ...outcome, error: errorText(outcome.error) }
     } catch (error) {
       return { kind: 'failed', error: textOf(error) }
     }
   }
 
-  #read(row: ClaimedDelivery): Delivery | Extract<Outcome, { kind: 'refused' }> {
+  #read(row: ClaimedDelivery): DestinationCall | Extract<Outcome, { kind: 'refused' }> {
     try {
       return readDelivery(this.#options.source, row)
     } catch (error) {

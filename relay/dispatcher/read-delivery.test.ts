@@ -22,13 +22,18 @@ describe('readDelivery', () => {
     expect(readDelivery('main', row)).toEqual({
       source: 'main',
       gid: 'g',
-      branch: 2,
-      destination: 'stock',
+      mode: 'msg',
+      branch: '2',
+      number: 2,
+      op: 'action',
+      dialect: 'v1',
       target: '/deduct',
       key: undefined,
       content: '{"a": 1.0}',
       headers: {},
       attempt: 4,
+      timeoutMs: undefined,
+      reads: 'status',
     })
     expect(readDelivery('main', { ...row, key: 'k', headers: '{"tenant":"a"}' })).toMatchObject({
       key: 'k',

@@ -5,11 +5,8 @@ const NOW = Date.parse('Sat, 21 Nov 2026 12:00:00 GMT')
 const read = (status: number, more: Partial<Parameters<typeof readHttpAnswer>[0]> = {}) =>
   readHttpAnswer({
     status,
-    retryAfter: undefined,
-    outcome: undefined,
     attempts: 0,
     permanentAttemptsMax: 8,
-    nowMs: NOW,
     ...more,
   })
 
@@ -19,14 +16,14 @@ describe('readHttpAnswer', () => {
   })
 
   test('a 409 confirms if the receiver says that it had the message before, and only then', () => {
-    expect(read(409, { outcome: 'duplicate' })).toEqual({ kind: 'confirmed', status: 409 })
+    expect(read(409, { isDuplicate: true })).toEqual({ kind: 'confirmed', status: 409 })
     expect(read(409)).toMatchObject({ kind: 'failed' })
-    expect(read(404, { outcome: 'duplicate' })).toMatchObject({ kind: 'failed' })
+    expect(read(404, { isDuplicate: true })).toMatchObject({ kind: 'failed' })
   })
 
   test.each([429, 503, 425])('%i says that it is not the time: no attempt', (status) => {
     expect(read(status)).toEqual({ kind: 'unavailable', error: `answered ${status}`, status })
-    expect(read(status, { retryAfter: '7' })).toMatchObject({ kind: 'unavailable', retryAfterMs: 7000 })
+    expect(read(status, { retryAfterMs: 7000 })).toMatchObject({ kind: 'unavailable', retryAfterMs: 7000 })
     expect(read(status, { attempts: 100 })).toMatchObject({ kind: 'unavailable' })
   })
 
@@ -83,19 +80,23 @@ describe('readHttpFailure', () => {
   test.each(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT', 'CERT_HAS_EXPIRED'])(
     '%s: the request was never sent',
     (code) => {
-      expect(failure(code)).toEqual({ kind: 'unavailable', error: `no answer: ${code}` })
+      expect(failure(code)).toEqual({ kind: 'unanswered', result: 'away', error: `no answer: ${code}` })
     },
   )
 
   test.each(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET', 'UND_ERR_HEADERS_TIMEOUT', 'HPE_INVALID_CONSTANT'])(
     '%s: it may have been taken',
     (code) => {
-      expect(failure(code)).toEqual({ kind: 'failed', error: `no answer: ${code}` })
+      expect(failure(code)).toEqual({ kind: 'unanswered', result: 'failed', error: `no answer: ${code}` })
     },
   )
 
   test('an error without a code', () => {
-    expect(readHttpFailure(new Error('secret'))).toEqual({ kind: 'failed', error: 'no answer: unknown' })
-    expect(readHttpFailure('secret')).toEqual({ kind: 'failed', error: 'no answer: unknown' })
+    expect(readHttpFailure(new Error('secret'))).toEqual({
+      kind: 'unanswered',
+      result: 'failed',
+      error: 'no answer: unknown',
+    })
+    expect(readHttpFailure('secret')).toEqual({ kind: 'unanswered', result: 'failed', error: 'no answer: unknown' })
   })
 })

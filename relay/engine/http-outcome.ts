@@ -1,17 +1,16 @@
+import type { CallAnswer } from './call-answer.ts'
 import type { Outcome } from './outcome.ts'
 
 /** What an HTTP destination answered. */
 export interface HttpAnswer {
   readonly status: number
-  readonly retryAfter: string | undefined
-  /** The header `postcommit-outcome` of the receiver's handler. */
-  readonly outcome: string | undefined
+  readonly retryAfterMs?: number | undefined
+  /** The receiver's handler says that it has had the message before. */
+  readonly isDuplicate?: boolean
   /** Failed attempts before this one. */
   readonly attempts: number
   /** After how many answers of 4xx a message is dead: long enough to outlive a wrong deployment. */
   readonly permanentAttemptsMax: number
-  /** Unix milliseconds, to read an HTTP date. */
-  readonly nowMs: number
 }
 
 const RETRY_AFTER_CAP_MS = 3_600_000
@@ -22,12 +21,11 @@ const RETRY_AFTER_CAP_MS = 3_600_000
  * the message or with the destination's set-up, which deserves patience but not for ever.
  */
 export function readHttpAnswer(answer: HttpAnswer): Outcome {
-  const { status } = answer
+  const { status, retryAfterMs } = answer
   const error = `answered ${status}`
   if (status >= 200 && status < 300) return { kind: 'confirmed', status }
-  if (status === 409 && answer.outcome === 'duplicate') return { kind: 'confirmed', status }
+  if (status === 409 && answer.isDuplicate === true) return { kind: 'confirmed', status }
   if (status === 410) return { kind: 'refused', error, status }
-  const retryAfterMs = readRetryAfter(answer.retryAfter, answer.nowMs)
   if (status === 429 || status === 503 || status === 425) {
     return { kind: 'unavailable', error, status, ...(retryAfterMs !== undefined && { retryAfterMs }) }
   }
@@ -48,9 +46,9 @@ const UNREACHED =
  * Reads the failure of a call that got no answer. Whether the request was taken is unknown unless it was never sent.
  * Only the code is told: the text can hold addresses, and what the other side wrote.
  */
-export function readHttpFailure(error: unknown): Outcome {
+export function readHttpFailure(error: unknown): Extract<CallAnswer, { kind: 'unanswered' }> {
   const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unknown'
-  return { kind: UNREACHED.test(code) ? 'unavailable' : 'failed', error: `no answer: ${code}` }
+  return { kind: 'unanswered', result: UNREACHED.test(code) ? 'away' : 'failed', error: `no answer: ${code}` }
 }
 
 /** Seconds or an HTTP date; at most an hour; undefined if it is neither. */

@@ -1,11 +1,21 @@
 import pg from 'pg'
 import { type Logger, pino } from 'pino'
+import { afterEach, beforeEach, expect } from 'vitest'
 import type { Destination } from '../../relay/destinations/destination.ts'
 import { Gates, type GatesOptions } from '../../relay/destinations/gates.ts'
 import { createHttpDestination, type HttpDestinationOptions } from '../../relay/destinations/http.ts'
 import { type Dispatcher, type DispatcherOptions, startDispatcher } from '../../relay/dispatcher/dispatcher.ts'
 import { createMetrics, type Metrics } from '../../relay/observe/metrics.ts'
-import { dispatcherSessions, insertTestRelay } from './deliveries.ts'
+import { database, type TestDatabase } from './database.ts'
+import {
+  type DeliveryRow,
+  deliveryStates,
+  dispatcherSessions,
+  insertDeliveries,
+  insertTestRelay,
+} from './deliveries.ts'
+import { eventually } from './eventually.ts'
+import { type Answer, type HttpService, httpService } from './http-service.ts'
 
 /** A dispatcher on its own, without the relay around it. */
 export interface TestDispatcher extends Dispatcher {
@@ -93,3 +103,47 @@ export function testGates(
 export function impatient(name: string, url: string, options: Partial<HttpDestinationOptions> = {}): Destination {
   return createHttpDestination(name, { url, timeoutMs: 2000, backOff: { baseMs: 10, capMs: 50 }, ...options })
 }
+
+/** What tests of dispatchers have: a database and services of their own, and everything they start is ended. */
+export function useDispatchers() {
+  let db: TestDatabase
+  const services: HttpService[] = []
+  const dispatchers: TestDispatcher[] = []
+  beforeEach(async () => {
+    db = await database()
+  })
+  afterEach(async () => {
+    await Promise.all(dispatchers.splice(0).map((dispatcher) => dispatcher.end(0)))
+    await Promise.all(services.splice(0).map((service) => service.kill()))
+    await db.drop()
+  })
+  const columns = async (list: string) =>
+    (await db.pool.query<Record<string, unknown>>(`select ${list} from postcommit.delivery order by id`)).rows
+  const allConfirmed = (timeoutMs = 15_000) =>
+    eventually(async () => expect(new Set(await deliveryStates(db.pool))).toEqual(new Set(['confirmed'])), {
+      timeoutMs,
+    })
+  return {
+    get pool() {
+      return db.pool
+    },
+    async service(answer?: Answer): Promise<HttpService> {
+      const started = await httpService(answer)
+      services.push(started)
+      return started
+    },
+    async dispatch(destinations: readonly Destination[], options?: Partial<DispatcherOptions>) {
+      const started = await testDispatcher(db.url, destinations, options)
+      dispatchers.push(started)
+      return started
+    },
+    insert: (...rows: DeliveryRow[]) => insertDeliveries(db.pool, rows),
+    states: () => deliveryStates(db.pool),
+    allConfirmed,
+    columns,
+  }
+}
+
+/** So many rows, numbered from 0. */
+export const many = (n: number, row: (n: number) => DeliveryRow) => Array.from({ length: n }, (_, index) => row(index))
+export const numbered = (n: number, row: DeliveryRow = {}) => ({ payload: String(n), dueInMs: -1, ...row })

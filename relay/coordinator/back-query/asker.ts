@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { BackQuery, Gid } from 'postcommit/protocol'
-import type { CallDialect, DestinationCall } from '../../destinations/branch-call.ts'
 import type { Destination } from '../../destinations/destination.ts'
+import type { CallDialect, DestinationCall } from '../../destinations/destination-call.ts'
 import type { Gate } from '../../destinations/gate.ts'
 import { readJsonRpcVerdict } from '../../engine/json-rpc-answer.ts'
 import { readDtmVerdict, readVerdict, type VerdictAnswer } from '../../engine/read-verdict.ts'
@@ -38,7 +38,7 @@ export function questionAbout({ gid, options }: ClaimedTransaction): BackQuery {
 }
 
 /** Asks a service over HTTP. */
-export function askDestination(destination: Destination): Ask {
+export function askDestination(destination: Destination, source: string): Ask {
   return async (row, signal) => {
     const route = readStoredTarget(row.checkTarget ?? '')
     if (route.kind !== 'named' && route.kind !== 'url') return unanswerable(route)
@@ -46,6 +46,7 @@ export function askDestination(destination: Destination): Ask {
     const { headers = {}, lenient = false } = readStoredOptions(row.options)
     const dialect = dialectOf(row, route)
     const call: DestinationCall = {
+      source,
       gid: row.gid,
       mode: row.mode,
       branch: '00',
@@ -58,6 +59,7 @@ export function askDestination(destination: Destination): Ask {
       headers,
       attempt: row.asked + 1,
       timeoutMs: TIMEOUT_MS,
+      reads: 'body',
     }
     const problem = storedOptionsProblem(row.options) ?? callProblem(row, route, call)
     if (problem !== undefined) return { outcome: 'unknown', error: problem }
@@ -70,7 +72,12 @@ export function askDestination(destination: Destination): Ask {
       case 'unanswered':
         return { outcome: 'unreachable', error: answer.error }
       case 'impossible':
+      case 'refused':
+      case 'postponed':
+      case 'withheld':
         return { outcome: 'unknown', error: answer.error }
+      case 'done':
+        return { outcome: 'unknown', error: 'it has answered without a verdict' }
     }
   }
 }

@@ -14,6 +14,7 @@ import { assumeCommitted } from './assume-committed.ts'
 
 /** What can be asked. */
 export interface AskersOptions {
+  readonly source: string
   /** Databases that are asked themselves what became of a prepared message, by the name that it gives as its back-query. */
   readonly checks: ReadonlyMap<string, pg.Pool>
   readonly gates: Gates
@@ -45,8 +46,11 @@ export class Askers {
 
   /** Undefined: this relay knows none of that name. */
   at(name: string): Asker | undefined {
-    const gated = this.#own.has(name) ? undefined : this.#options.gates.at(name)
-    return gated === undefined ? this.#own.get(name) : { gate: gated.gate, ask: askDestination(gated.destination) }
+    const { source, gates } = this.#options
+    const gated = this.#own.has(name) ? undefined : gates.at(name)
+    return gated === undefined
+      ? this.#own.get(name)
+      : { gate: gated.gate, ask: askDestination(gated.destination, source) }
   }
 
   #add(name: string, concurrency: number, ask: Ask): void {

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { failpoint } from 'postcommit/protocol'
-import type { BranchAnswer } from '../../destinations/branch-call.ts'
 import { type AnswerFacts, readBranchAnswer, readDtmAnswer, readLenientAnswer } from '../../engine/branch-answer.ts'
+import type { CallAnswer } from '../../engine/call-answer.ts'
 import { errorText } from '../../engine/error-text.ts'
 import { readJsonRpcAnswer } from '../../engine/json-rpc-answer.ts'
 import type { CallOutcome } from '../../engine/transaction/record-outcome.ts'
@@ -48,7 +48,7 @@ export class BranchCaller {
     return ended
   }
 
-  async #make(started: StartedCall): Promise<BranchAnswer> {
+  async #make(started: StartedCall): Promise<CallAnswer> {
     const { operation, route } = started
     if (route.kind === 'nobody') return { kind: 'answered', status: 200, body: undefined }
     if (route.kind === 'unreadable') return { kind: 'impossible', error: route.reason }
@@ -57,7 +57,7 @@ export class BranchCaller {
     if (destination === undefined || (route.kind !== 'named' && route.kind !== 'url')) {
       return { kind: 'impossible', error: `this relay has no destination for ${operation.target.slice(0, 100)}` }
     }
-    const call = readBranchCall(started)
+    const call = readBranchCall(this.#options.source, started)
     if (typeof call === 'string') return { kind: 'impossible', error: call }
     failpoint('coordinator.before_call')
     const answer = await destination.call(call, this.#aborter.signal)
@@ -72,7 +72,7 @@ export class BranchCaller {
   }
 }
 
-function endedOf(started: StartedCall, answer: BranchAnswer, durationMs: number): EndedCall {
+function endedOf(started: StartedCall, answer: CallAnswer, durationMs: number): EndedCall {
   switch (answer.kind) {
     case 'answered': {
       const { row } = started
@@ -88,6 +88,18 @@ function endedOf(started: StartedCall, answer: BranchAnswer, durationMs: number)
         result: isKept ? body : undefined,
       }
     }
+    // What a function says is read as the status that says the same.
+    case 'done':
+      return endedOf(started, { kind: 'answered', status: 200, body: undefined }, durationMs)
+    case 'refused':
+      return endedOf(started, { kind: 'answered', status: 409, body: Buffer.from(answer.error) }, durationMs)
+    case 'postponed': {
+      const { error, retryAfterMs } = answer
+      return endedOf(started, { kind: 'answered', status: 503, body: Buffer.from(error), retryAfterMs }, durationMs)
+    }
+    case 'withheld':
+      // Of its subject or stream: the breaker of the broker must not open for it.
+      return { outcome: { kind: 'retry', error: errorText(answer.error) }, isAway: false, durationMs }
     case 'unanswered': {
       const outcome = { kind: 'retry', error: errorText(answer.error) } as const
       return { outcome, isAway: answer.result === 'away', durationMs }
@@ -113,13 +125,13 @@ function read({ row, route }: StartedCall, facts: AnswerFacts) {
 /** A refusal in DTM's dialect is told with the words of the branch. */
 function inItsWords(
   { row, operation }: StartedCall,
-  { status, body }: Extract<BranchAnswer, { kind: 'answered' }>,
+  { status, body }: Extract<CallAnswer, { kind: 'answered' }>,
   outcome: CallOutcome,
 ): CallOutcome {
   if (row.dialect !== 'dtm' || outcome.kind !== 'failure') return outcome
   return { ...outcome, error: dtmRefusal(operation.target, status, body?.toString('utf8') ?? '') }
 }
 
-function failed(error: unknown): BranchAnswer {
+function failed(error: unknown): CallAnswer {
   return { kind: 'unanswered', result: 'failed', error: error instanceof Error ? error.message : String(error) }
 }

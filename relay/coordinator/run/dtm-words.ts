@@ -1,4 +1,4 @@
-import type { CallDialect } from '../../destinations/branch-call.ts'
+import type { CallDialect } from '../../destinations/destination-call.ts'
 import { errorText } from '../../engine/error-text.ts'
 import type { Reason } from '../../engine/transaction/transition.ts'
 import type { ClaimedTransaction } from '../../store/transaction/transaction-row.ts'

@@ -1,5 +1,5 @@
 import { type MessageHeaders, NATS_DESTINATION, parseHeaders, storedMessageProblem } from 'postcommit/protocol'
-import type { DestinationCall } from '../../destinations/branch-call.ts'
+import type { DestinationCall } from '../../destinations/destination-call.ts'
 import type { ClaimedTransaction } from '../../store/transaction/transaction-row.ts'
 import { dtmGidProblem, dtmHeadersProblem } from '../intake/dtm-grammar.ts'
 import { readStoredOptions, storedOptionsProblem } from '../stored/stored-options.ts'
@@ -11,13 +11,17 @@ import type { StartedCall } from './started-call.ts'
  * The call of a branch as its rows have it, or why it is not made: whoever may write a row must not gain the rights of
  * the relay, so rows are read by the grammar by which they are handed in.
  */
-export function readBranchCall({ row, operation, op, route, limitMs }: StartedCall): DestinationCall | string {
+export function readBranchCall(
+  source: string,
+  { row, operation, op, route, limitMs }: StartedCall,
+): DestinationCall | string {
   if (route.kind !== 'named' && route.kind !== 'url') return 'nothing is called there'
   const problem = storedOptionsProblem(row.options) ?? storedOptionsProblem(operation.options)
   if (problem !== undefined) return problem
   const ofAll = readStoredOptions(row.options)
   const own = readStoredOptions(operation.options)
   const call: DestinationCall = {
+    source,
     gid: row.gid,
     mode: row.mode,
     branch: op.branch,
@@ -30,6 +34,7 @@ export function readBranchCall({ row, operation, op, route, limitMs }: StartedCa
     headers: ofAll.headers === undefined ? (own.headers ?? {}) : { ...ofAll.headers, ...own.headers },
     attempt: op.attempts + 1,
     timeoutMs: limitMs,
+    reads: 'body',
   }
   return callProblem(row, route, call) ?? call
 }

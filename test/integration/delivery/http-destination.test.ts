@@ -2,24 +2,31 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { Webhook } from 'standardwebhooks'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Delivery, Destination } from '../../../relay/destinations/destination.ts'
+import type { Destination } from '../../../relay/destinations/destination.ts'
+import type { DestinationCall } from '../../../relay/destinations/destination-call.ts'
 import { createHttpDestination, type HttpDestinationOptions } from '../../../relay/destinations/http.ts'
+import { readDeliveryAnswer } from '../../../relay/engine/delivery-answer.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type Answer, type HttpService, httpService } from '../../support/http-service.ts'
 import { latch } from '../../support/latch.ts'
 
 const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 const NEW_SECRET = 'whsec_bmV3LXNlY3JldC1uZXctc2VjcmV0LW5ldw=='
-const delivery: Delivery = {
+const message: DestinationCall = {
   source: 'main',
   gid: '018f-gid',
-  branch: 2,
-  destination: 'stock',
+  mode: 'msg',
+  branch: '2',
+  number: 2,
+  op: 'action',
+  dialect: 'v1',
   target: '/deduct?dry=1',
   key: 'Zürich 1',
   content: '{"sku":"x","n":1.0}',
   headers: { tenant: 'acme' },
   attempt: 3,
+  timeoutMs: undefined,
+  reads: 'status',
 }
 
 const services: HttpService[] = []
@@ -55,8 +62,12 @@ function destination(url: string, options: Partial<HttpDestinationOptions> = {})
   return opened
 }
 
-const call = (to: Destination, what: Partial<Delivery> = {}, signal = new AbortController().signal) =>
-  to.deliver({ ...delivery, ...what }, signal)
+/** What a call means for the message. */
+async function call(to: Destination, what: Partial<DestinationCall> = {}, signal = new AbortController().signal) {
+  const sent = { ...message, ...what }
+  const { permanentAttemptsMax } = to
+  return readDeliveryAnswer(await to.call(sent, signal), { attempts: sent.attempt - 1, permanentAttemptsMax })
+}
 
 async function timed<T>(work: Promise<T>): Promise<{ value: T; ms: number }> {
   const begun = performance.now()

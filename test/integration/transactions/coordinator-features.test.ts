@@ -326,7 +326,6 @@ test('somebody is told of a branch that fails again and again, once for so many 
 })
 
 test('a slow destination, and one that is away, delay no other', async () => {
-  // It answers when everything else is done.
   const { opened, open } = latch()
   await using slow = await httpService(async () => {
     await opened

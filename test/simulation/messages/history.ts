@@ -1,4 +1,4 @@
-import type { Outcome } from '../../../relay/engine/outcome.ts'
+import type { CallAnswer } from '../../../relay/engine/call-answer.ts'
 import { LocalTransaction } from '../transactions/local-transaction.ts'
 import { Turnstile } from '../world/simulated-pool.ts'
 import { CLAIM_MS, SimulatedRelay } from '../world/simulated-relay.ts'
@@ -27,16 +27,17 @@ interface Sender {
 
 const CALM_ROUNDS_MAX = 600
 const CALM_STEP_MS = 3000
-const AWAY: Outcome = { kind: 'unavailable', error: 'nobody is there' }
-const ANSWERS: readonly Outcome[] = [
-  { kind: 'confirmed' },
-  { kind: 'confirmed' },
-  { kind: 'failed', error: 'answered 500', status: 500 },
+const AWAY: CallAnswer = { kind: 'unanswered', result: 'away', error: 'no service listens there' }
+const answered = (status: number): CallAnswer => ({ kind: 'answered', status, body: undefined })
+const ANSWERS: readonly CallAnswer[] = [
+  answered(200),
+  answered(200),
+  answered(500),
   AWAY,
   AWAY,
-  { kind: 'confirmed' },
-  { kind: 'refused', error: 'answered 422', status: 422 },
-  { kind: 'confirmed' },
+  { kind: 'done' },
+  { kind: 'refused', error: 'no such customer' },
+  answered(204),
 ]
 
 /** One history of messages: sent, decided, handed over and delivered by the loops that ship, of two relays. */
@@ -156,22 +157,22 @@ export class History {
     relay?.handOver({ id: String(row.id), isKeyed: row.inLine })
   }
 
-  #deliver(request: Request | undefined, outcome: Outcome): void {
+  #deliver(request: Request | undefined, said: CallAnswer): void {
     if (request === undefined) return
     if (request.kind === 'question') {
       const sender = this.#senders.find(({ gid }) => gid === request.gid)
       const verdict = sender?.local.ask() ?? 'unknown'
-      this.#replies.push(() => void request.answer(outcome.kind === 'unavailable' ? 'unknown' : verdict))
+      this.#replies.push(() => void request.answer(said === AWAY ? 'unknown' : verdict))
       return
     }
-    if (outcome.kind !== 'unavailable') this.#arrive(request, outcome)
+    if (said !== AWAY) this.#arrive(request, said)
     this.#replies.push(() => {
-      const isAway = request.answer(outcome) && outcome.kind === 'unavailable'
+      const isAway = request.answer(said) && said === AWAY
       if (isAway) this.#count(`${request.gid}:${request.branch}`, -1)
     })
   }
 
-  #arrive({ gid, branch, key }: Extract<Request, { kind: 'message' }>, { kind }: Outcome): void {
+  #arrive({ gid, branch, key }: Extract<Request, { kind: 'message' }>, { kind }: CallAnswer): void {
     const name = `${gid}:${branch}`
     if (kind === 'refused') this.#refused.add(name)
     const sender = this.#senders.find((one) => one.gid === gid)
@@ -219,7 +220,7 @@ export class History {
   async #calmDown(): Promise<void> {
     for (let round = 0; round < CALM_ROUNDS_MAX && (round < 30 || this.#isOpen); round += 1) {
       for (const sender of this.#senders) this.#step(sender, this.#relays[0])
-      this.#deliver(take(this.#requests, 0), { kind: 'confirmed' })
+      this.#deliver(take(this.#requests, 0), { kind: 'done' })
       for (const reply of this.#replies.splice(0)) reply()
       const calmMs = Math.min(CALM_STEP_MS, this.#time.nextInMs + 5)
       await this.#pass(this.#requests.length > 0 ? 1 : calmMs)

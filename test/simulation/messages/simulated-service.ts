@@ -1,6 +1,6 @@
-import type { BranchAnswer } from '../../../relay/destinations/branch-call.ts'
+import { BranchOp } from 'postcommit/protocol'
 import type { Destination } from '../../../relay/destinations/destination.ts'
-import type { Outcome } from '../../../relay/engine/outcome.ts'
+import type { CallAnswer } from '../../../relay/engine/call-answer.ts'
 import type { Line } from '../world/simulated-pool.ts'
 import { SERVICE } from './tables.ts'
 
@@ -11,7 +11,7 @@ export type Request =
       readonly gid: string
       readonly branch: number
       readonly key: string | undefined
-      readonly answer: (outcome: Outcome) => boolean
+      readonly answer: (answer: CallAnswer) => boolean
     }
   | { readonly kind: 'question'; readonly gid: string; readonly answer: (verdict: string) => boolean }
 
@@ -26,17 +26,17 @@ export function serviceOver(
   onCall: (underWay: number, name: string) => void,
 ): Destination {
   let underWay = 0
-  const exchange = <T>(
+  const exchange = (
     name: string,
-    late: T,
     signal: AbortSignal,
-    send: (answer: (said: T) => boolean) => void,
-  ): Promise<T> => {
+    send: (answer: (said: CallAnswer) => boolean) => void,
+  ): Promise<CallAnswer> => {
     underWay += 1
     onCall(underWay, name)
-    const said = new Promise<T>((resolve) => {
+    const late: CallAnswer = { kind: 'unanswered', result: 'failed', error: 'no answer in time' }
+    const said = new Promise<CallAnswer>((resolve) => {
       let isOver = false
-      const end = (what: T): boolean => {
+      const end = (what: CallAnswer): boolean => {
         const isHeard = !isOver && !line.isCut
         isOver = true
         resolve(what)
@@ -55,26 +55,24 @@ export function serviceOver(
     concurrency: CONCURRENCY,
     timeoutMs: TIMEOUT_MS,
     attemptsMax: ATTEMPTS_MAX,
+    permanentAttemptsMax: ATTEMPTS_MAX,
     backOff: { baseMs: 200, capMs: 2000 },
     close: async () => undefined,
-    deliver: ({ gid, branch, key }, signal) =>
-      exchange<Outcome>(`${gid}:${branch}`, { kind: 'failed', error: 'no answer in time' }, signal, (answer) => {
-        requests.push({ kind: 'message', gid, branch, key, answer })
-      }),
-    call: ({ gid, content }, signal) =>
-      exchange<BranchAnswer>(
-        gid,
-        { kind: 'unanswered', result: 'failed', error: 'no answer in time' },
-        signal,
-        (answer) => {
-          const { nonce } = JSON.parse(String(content)) as { readonly nonce: string }
-          const body = (outcome: string) => Buffer.from(JSON.stringify({ gid, nonce, outcome }))
-          requests.push({
-            kind: 'question',
-            gid,
-            answer: (said) => answer({ kind: 'answered', status: 200, body: body(said) }),
-          })
-        },
-      ),
+    call: ({ gid, number: branch, key, op, content }, signal) => {
+      if (op === BranchOp.Action) {
+        return exchange(`${gid}:${branch}`, signal, (answer) => {
+          requests.push({ kind: 'message', gid, branch, key, answer })
+        })
+      }
+      return exchange(gid, signal, (answer) => {
+        const { nonce } = JSON.parse(String(content)) as { readonly nonce: string }
+        const body = (outcome: string) => Buffer.from(JSON.stringify({ gid, nonce, outcome }))
+        requests.push({
+          kind: 'question',
+          gid,
+          answer: (said) => answer({ kind: 'answered', status: 200, body: body(said) }),
+        })
+      })
+    },
   }
 }

@@ -262,9 +262,9 @@ export const PLANTED: readonly PlantedFault[] = [
     part: 'dispatcher',
     histories: 'messages',
     breaks: 'M1',
-    of: `      const outcome = await this.#destination.deliver(delivery, this.#signal)`,
-    by: `      void this.#destination.deliver(delivery, this.#signal)
-      const outcome = { kind: 'confirmed' }`,
+    of: `      const answer = await this.#destination.call(call, this.#signal)`,
+    by: `      void this.#destination.call(call, this.#signal)
+      const answer = { kind: 'done' }`,
   },
   {
     name: 'an attempt is burnt while the destination is away',

@@ -1,6 +1,7 @@
 import type { BranchOp } from 'postcommit/protocol'
-import type { BranchAnswer, DestinationCall } from '../../../relay/destinations/branch-call.ts'
 import type { Destination } from '../../../relay/destinations/destination.ts'
+import type { DestinationCall } from '../../../relay/destinations/destination-call.ts'
+import type { CallAnswer } from '../../../relay/engine/call-answer.ts'
 import type { CallOutcome } from '../../../relay/engine/transaction/record-outcome.ts'
 import type { Line } from '../world/simulated-pool.ts'
 import type { Network, Said } from './network.ts'
@@ -16,12 +17,12 @@ export function serviceOver(network: Network, line: Line): Destination {
     concurrency: CONCURRENCY,
     timeoutMs: TIMEOUT_MS,
     attemptsMax: Number.POSITIVE_INFINITY,
+    permanentAttemptsMax: Number.POSITIVE_INFINITY,
     backOff: { baseMs: 200, capMs: 2000 },
-    deliver: () => Promise.reject(new Error('nothing is delivered in this history')),
     close: async () => undefined,
     call: (call, signal) =>
       new Promise((resolve) => {
-        const late: BranchAnswer = { kind: 'unanswered', result: 'failed', error: 'no answer in time' }
+        const late: CallAnswer = { kind: 'unanswered', result: 'failed', error: 'no answer in time' }
         setTimeout(() => resolve(late), call.timeoutMs ?? TIMEOUT_MS)
         signal.addEventListener('abort', () => resolve(late))
         if (line.isCut) return
@@ -40,7 +41,7 @@ function whatIs({ op, branch, content }: DestinationCall) {
   return { kind: 'call', branch, op: op as BranchOp, payload: String(JSON.parse(String(content))) } as const
 }
 
-function answerOf(said: Said, { gid, content }: DestinationCall): BranchAnswer {
+function answerOf(said: Said, { gid, content }: DestinationCall): CallAnswer {
   if (said.kind === 'result') return { kind: 'answered', ...answerTo(said.outcome) }
   if (said.outcome === 'unreachable') return { kind: 'unanswered', result: 'away', error: 'nobody is there' }
   const { nonce } = JSON.parse(String(content)) as { readonly nonce: string }

@@ -121,5 +121,5 @@ function cut(line: Line): void {
 
 function askerAt(gates: Gates, name: string): Asker | undefined {
   const gated = gates.at(name)
-  return gated && { gate: gated.gate, ask: askDestination(gated.destination) }
+  return gated && { gate: gated.gate, ask: askDestination(gated.destination, '') }
 }

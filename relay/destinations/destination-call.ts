@@ -1,5 +1,4 @@
 import { branchCallId, ENVELOPE, type MessageHeaders, messageId, OP_HEADER, TransactionMode } from 'postcommit/protocol'
-import type { CallResult } from '../engine/breaker.ts'
 
 /** The name of a branch of a message, whose number is in the header of every message. */
 export const BRANCH_NAME_HEADER = 'postcommit-branch-name'
@@ -7,12 +6,15 @@ export const BRANCH_NAME_HEADER = 'postcommit-branch-name'
 /** In whose words a branch is called: this project's headers, DTM's query parameters, or the parameters of a method. */
 export type CallDialect = 'v1' | 'dtm' | 'dtm-json-rpc'
 
-/** A call of a branch of a global transaction, or a question about one: what counts is the answer. */
+/** One call of a destination: a message, a branch of a global transaction, or a question about one. */
 export interface DestinationCall {
+  /** The source database it came from. */
+  readonly source: string
   readonly gid: string
   readonly mode: string
+  /** The name of the branch; a message that has none is named by its number. */
   readonly branch: string
-  /** The place of the branch in its transaction, from 1: what names it to a broker. */
+  /** The place of the branch or message in its transaction, from 1: what names it to a broker. */
   readonly number: number
   readonly op: string
   readonly dialect: CallDialect
@@ -26,22 +28,9 @@ export interface DestinationCall {
   readonly attempt: number
   /** How long it may take; undefined: as the destination is configured. */
   readonly timeoutMs: number | undefined
+  /** Whether what is said in the body counts, or the status alone: then an answer is one however its body ends. */
+  readonly reads: 'status' | 'body'
 }
-
-/** What became of a call. */
-export type BranchAnswer =
-  /** An answer with a status of HTTP, which other kinds of destinations translate theirs into. */
-  | {
-      readonly kind: 'answered'
-      readonly status: number
-      /** At most {@link ANSWER_BYTES_MAX} of it; undefined if there was more. */
-      readonly body: Buffer | undefined
-      readonly retryAfterMs?: number | undefined
-    }
-  /** None. `result` is what that says about the destination; whether the call arrived is not known if it `failed`. */
-  | { readonly kind: 'unanswered'; readonly result: Exclude<CallResult, 'ok'>; readonly error: string }
-  /** It can never be made like this: the target is none, or is not allowed. */
-  | { readonly kind: 'impossible'; readonly error: string }
 
 /** More than a verdict or a result needs; whatever is longer is a page for people. */
 export const ANSWER_BYTES_MAX = 64 * 1024
@@ -51,13 +40,13 @@ export function callId({ gid, mode, number, branch, op }: DestinationCall): stri
   return mode === TransactionMode.Msg ? messageId(gid, number) : branchCallId({ gid, branch, op })
 }
 
-/** Adds the headers that name a branch: a message by its number, which its id holds, and by its name beside it. */
+/** Adds the headers that name a branch: a message by its number, which its id holds, and a name beside it if it has one. */
 export function addBranchHeaders(
   headers: Record<string, string>,
   { mode, number, branch, op }: Pick<DestinationCall, 'mode' | 'number' | 'branch' | 'op'>,
 ): void {
   const isMessage = mode === TransactionMode.Msg
   headers[ENVELOPE.branch] = isMessage ? String(number) : branch
-  if (isMessage) headers[BRANCH_NAME_HEADER] = branch
+  if (isMessage && branch !== String(number)) headers[BRANCH_NAME_HEADER] = branch
   headers[OP_HEADER] = op
 }
