@@ -1,6 +1,7 @@
 import type { Case } from './case.ts'
 import { cache } from './cases/cache.ts'
 import { consumer } from './cases/consumer.ts'
+import { cost } from './cases/cost.ts'
 import { drain } from './cases/drain.ts'
 import { flashSale } from './cases/flash-sale.ts'
 import { growth } from './cases/growth.ts'
@@ -23,6 +24,7 @@ export const cases: readonly Case[] = [
   wakeUp,
   twoPhase,
   saga,
+  cost,
   cache,
   flashSale,
   peers,

@@ -41,20 +41,25 @@ function section({ name, title, caveats = [] }: Case, measurements: readonly Mea
   return [`## ${title}\n\`npm run bench -- --only ${name}\``, ...measurements.map(table), ...notes].join('\n\n')
 }
 
-function table({ name, unit, ours, limit, peers, goals, note }: Measurement): string {
+const OURS = '**postcommit**'
+const comparing = (unit: string) => [`| ${unit} | min | median | max | ours is × |`, '|---|---:|---:|---:|---:|']
+const plain = (unit: string) => [`| ${unit} | min | median | max |`, '|---|---:|---:|---:|']
+
+function table({ name, unit, ours, first, limit, peers, goals, note }: Measurement): string {
   const rows: (readonly [string, Spread])[] = [
-    ['**postcommit**', ours],
+    [first ?? OURS, ours],
     ...(limit === undefined ? [] : [[`limit: ${limit.name}`, limit] as const]),
     ...Object.entries(peers),
   ]
   const lines = rows.map(([label, { min, median, max }]) => {
-    const times = label === '**postcommit**' ? '' : figure(ours.median / median)
-    return `| ${label} | ${figure(min)} | ${figure(median)} | ${figure(max)} | ${times} |`
+    const times = label === OURS ? '' : figure(ours.median / median)
+    const figures = [min, median, max].map(figure)
+    return `| ${[label, ...figures, ...(first === undefined ? [times] : [])].join(' | ')} |`
   })
   const held = goals.map((goal) => `${goal.held ? 'Held' : '**Not held**'}: ${goalText(goal)}.`)
   return [
     `### ${name}`,
-    [`| ${unit} | min | median | max | ours is × |`, '|---|---:|---:|---:|---:|', ...lines].join('\n'),
+    [...(first === undefined ? comparing(unit) : plain(unit)), ...lines].join('\n'),
     ...(held.length === 0 ? [] : [held.join(' ')]),
     ...(note === undefined ? [] : [note]),
   ].join('\n\n')

@@ -17,6 +17,8 @@ export interface Measurement {
   readonly name: string
   readonly unit: string
   readonly ours: Spread
+  /** Where all rows are ours and are not compared: what the first of them is. */
+  readonly first?: string
   /** What the machine could do at best: the same work without us. */
   readonly limit?: Spread & { readonly name: string }
   readonly peers: Readonly<Record<string, Spread>>
@@ -43,6 +45,8 @@ export interface Reading<Name extends string> {
   readonly goals?: readonly Condition<Name>[]
   /** Default `higher`; a time is better when it is lower. */
   readonly better?: 'higher' | 'lower'
+  /** All rows are ours and are not compared. */
+  readonly allOurs?: boolean
   readonly note?: string
 }
 
@@ -64,13 +68,24 @@ export const ratioAtMost = <Name extends string>(to: Name, value: number) =>
 
 /** Makes a measurement of the samples of all rounds. */
 export function read<Name extends string>(samples: Samples<Name>, reading: Reading<Name>): Measurement {
-  const { name, unit, ours, limit, peers = [], goals: conditions = [], better = 'higher', note } = reading
+  const {
+    name,
+    unit,
+    ours,
+    limit,
+    peers = [],
+    goals: conditions = [],
+    better = 'higher',
+    allOurs = false,
+    note,
+  } = reading
   const goals = conditions.map((condition) => check(samples, ours, condition, unit))
-  const best = bestOf(samples, peers, better)
+  const best = allOurs ? undefined : bestOf(samples, peers, better)
   return {
     name,
     unit,
     ours: spread(samples[ours]),
+    ...(allOurs ? { first: ours } : {}),
     ...(limit === undefined ? {} : { limit: { name: limit, ...spread(samples[limit]) } }),
     peers: Object.fromEntries(peers.map((peer) => [peer, spread(samples[peer])])),
     ...(limit === undefined ? {} : { ratioToLimit: ratio(samples, ours, limit) }),

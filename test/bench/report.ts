@@ -1,10 +1,12 @@
 import type { Goal, Measurement, Spread } from './measurement.ts'
 
+const OURS = 'postcommit'
+
 /** What is printed when a case is done: figures as min, median and max, then what they are held to. */
 export function describe(measurement: Measurement): string {
   const { name, unit, ours, limit, peers, note } = measurement
   const rows: (readonly [string, Spread])[] = [
-    ['postcommit', ours],
+    [measurement.first ?? OURS, ours],
     ...(limit === undefined ? [] : [[`limit: ${limit.name}`, limit] as const]),
     ...Object.entries(peers),
   ]
@@ -42,6 +44,6 @@ function figures({ min, median, max }: Spread): string {
   return [min, median, max].map((value) => figure(value).padStart(9)).join(' ')
 }
 
-function against(label: string, spread: Spread, { ours }: Measurement): string {
-  return label === 'postcommit' ? '' : `   ours is ${figure(ours.median / spread.median)} ×`
+function against(label: string, spread: Spread, { ours, first }: Measurement): string {
+  return label === OURS || first !== undefined ? '' : `   ours is ${figure(ours.median / spread.median)} ×`
 }

@@ -21,12 +21,12 @@ export interface Servers {
   readonly postgres: { readonly url: string; readonly version: string }
   readonly nats: { readonly url: string; readonly version: string }
   readonly connection: NatsConnection
-  /** A new database, with the schema `postcommit` in it unless `empty`. */
-  database(options?: { readonly empty?: boolean }): Promise<BenchDatabase>
+  /** A new database, with the schema `postcommit` in it unless `empty`; on `server`, an address, if it is given. */
+  database(options?: { readonly empty?: boolean; readonly server?: string }): Promise<BenchDatabase>
   /** A new stream with file storage that takes `<prefix>.>`. */
   stream(): Promise<BenchStream>
   /** Another PostgreSQL, for what must not disturb the others. It sweeps and saves nothing by itself. */
-  postgresAside(): Promise<{ readonly url: string }>
+  postgresAside(settings?: Readonly<Record<string, string>>): Promise<PostgresAside>
   /** A Redis for one case, which may kill it. */
   redisAside(settings: Readonly<Record<string, string>>): Promise<RedisServer>
   /** Another nats-server, for a case that kills it. */
@@ -34,6 +34,9 @@ export interface Servers {
   /** Ends them; a second call waits for the first. */
   [Symbol.asyncDispose](): Promise<void>
 }
+
+/** A PostgreSQL for one case. */
+export type PostgresAside = Pick<PostgresServer, 'url' | 'stop'>
 
 /** A database for one contender. */
 export interface BenchDatabase {
@@ -80,7 +83,8 @@ export async function startServers(): Promise<Servers> {
   }
   const own = (name: string) => join(folder, `${name}-${aside.length}`)
   const startAside: Aside = {
-    postgresAside: () => keep(startPostgres({ dataDir: own('postgres'), settings: ASIDE_SETTINGS })),
+    postgresAside: (settings = {}) =>
+      keep(startPostgres({ dataDir: own('postgres'), settings: { ...ASIDE_SETTINGS, ...settings } })),
     redisAside: (settings) => keep(startRedis({ dataDir: own('redis'), settings })),
     natsAside: () => keep(startNats({ storeDir: own('nats') })),
   }
@@ -117,12 +121,12 @@ function use(
     postgres,
     nats,
     connection,
-    async database({ empty = false } = {}) {
+    async database({ empty = false, server = postgres.url } = {}) {
       const name = unique()
-      await withClient(postgres.url, (client) => client.query(`create database ${name}`))
-      const url = inDatabase(postgres.url, name)
+      await withClient(server, (client) => client.query(`create database ${name}`))
+      const url = inDatabase(server, name)
       if (!empty) await withClient(url, (client) => applyMigrations(client, 'bench'))
-      const database = openDatabase(postgres.url, name, url)
+      const database = openDatabase(server, name, url)
       databases.add(database)
       return database
     },

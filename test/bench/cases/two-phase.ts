@@ -93,8 +93,8 @@ async function setUp(bench: Bench): Promise<Rig> {
         branchUrl,
       } satisfies AnnouncingServiceConfig),
     )
-  const bare = await announcer({ contender: 'nobody', database: service.url, url: '' })
-  const ours = await announcer({ contender: 'postcommit', database: service.url, url: await relay.call('url') })
+  const bare = await announcer({ contender: 'bare', database: service.url, url: '' })
+  const ours = await announcer({ contender: 'two-phase', database: service.url, url: await relay.call('url') })
   const dtm = await announcer({ contender: 'dtm', database: dtmService.url, url: await replay.call('url') })
   return { bare, ours, dtm, branches, store, dtmStore, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
 }

@@ -78,7 +78,7 @@ async function crashAndWait({ service, store, relay, branches }: Rig): Promise<n
   await using announcer = await startWorker<AnnouncingServiceCommands>('announcing-service', {
     database: service.url,
     connections: CONNECTIONS,
-    contender: 'postcommit',
+    contender: 'two-phase',
     url: await relay.call('url'),
     branchUrl: await branches.call('url'),
     checkAfterMs: CHECK_AFTER_MS,

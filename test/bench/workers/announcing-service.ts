@@ -1,7 +1,7 @@
-/** A service that places orders and has each of them followed by a call, by a relay that cannot read its database. */
+/** A service that places orders, each followed by a message: a call, or events that are published. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { createOutbox, createRelayClient } from 'postcommit'
+import { createOutbox, createRelayClient, type Outbox } from 'postcommit'
 import { armFailpoints } from 'postcommit/protocol'
 import { ACCOUNTS, placeOrder, transactPlainly } from '../business.ts'
 import { openDtmClient } from '../dtm-client.ts'
@@ -11,7 +11,10 @@ import { serve } from '../serve.ts'
 export interface AnnouncingServiceConfig {
   readonly database: string
   readonly connections: number
-  readonly contender: 'nobody' | 'postcommit' | 'dtm'
+  /** `bare`: no message. `outbox`: in its own database. `two-phase`: by a relay that cannot read its database. */
+  readonly contender: 'bare' | 'outbox' | 'two-phase' | 'dtm'
+  /** How many events of this topic follow, instead of a call. */
+  readonly events?: { readonly topic: string; readonly count: number }
   /** Where the relay, or the replay of DTM, is reached. */
   readonly url: string
   /** The service that is called, for DTM, which knows addresses only. */
@@ -77,25 +80,20 @@ interface Announcer {
 }
 
 function open(config: AnnouncingServiceConfig, pool: pg.Pool): Announcer {
-  const { contender, url, branchUrl, connections, checkAfterMs = 10_000 } = config
+  const { contender, url, branchUrl, connections } = config
   switch (contender) {
-    case 'nobody':
+    case 'bare':
       return {
         order: (account) => transactPlainly(pool, (client) => placeOrder(client, account)),
         close: async () => undefined,
       }
-    case 'postcommit': {
+    case 'outbox':
+      return { order: orderOver(createOutbox({ db: pool }), config), close: async () => undefined }
+    case 'two-phase': {
       const relay = createRelayClient({ url })
       const backQuery = { destination: 'orders', path: '/back-query' }
-      const outbox = createOutbox({ db: pool, relay, backQuery, checkAfterMs })
-      return {
-        order: (account) =>
-          outbox.commit(async (tx, message) => {
-            await placeOrder(tx, account)
-            message.call('stock', '/plain', PAYLOAD)
-          }),
-        close: () => relay.close(),
-      }
+      const outbox = createOutbox({ db: pool, relay, backQuery, checkAfterMs: config.checkAfterMs ?? 10_000 })
+      return { order: orderOver(outbox, config), close: () => relay.close() }
     }
     case 'dtm': {
       const dtm = openDtmClient(url, connections)
@@ -110,4 +108,13 @@ function open(config: AnnouncingServiceConfig, pool: pg.Pool): Announcer {
       }
     }
   }
+}
+
+function orderOver(outbox: Outbox<pg.PoolClient>, { events }: AnnouncingServiceConfig): Announcer['order'] {
+  return (account) =>
+    outbox.commit(async (tx, message) => {
+      await placeOrder(tx, account)
+      if (events === undefined) message.call('stock', '/plain', PAYLOAD)
+      else for (let event = 0; event < events.count; event += 1) message.publish(events.topic, PAYLOAD)
+    })
 }
