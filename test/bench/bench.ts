@@ -49,7 +49,7 @@ async function measureUnlessInterrupted(options: Options): Promise<number> {
   const measured = measureAndReport(options, starting).then(
     () => 0,
     (error: unknown) => {
-      // Whatever is measured while the servers go fails; that is not worth a word.
+      // What is measured while the servers end fails, and is not reported.
       if (isInterrupted) return interrupted
       console.error(error)
       return 1

@@ -3,7 +3,7 @@ import type pg from 'pg'
 
 /**
  * The business transaction of the bench: an order is placed on an account, by one SELECT, one INSERT and one UPDATE.
- * There are more accounts than transactions under way, so nobody waits for a row.
+ * There are more accounts than transactions under way, so no transaction waits for a row.
  */
 export const BUSINESS_SCHEMA = `
 create table accounts (id int primary key, owner text not null, balance bigint not null, updated_at timestamptz not null)

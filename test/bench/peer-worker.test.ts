@@ -19,7 +19,7 @@ test('messages that are handled twice are not counted', async () => {
   await expect(finished(() => Promise.resolve(0))).rejects.toThrow('2 messages were handled 3 times')
 })
 
-test('payloads have 200 bytes, whatever their number', () => {
+test('payloads have 200 bytes at any number', () => {
   expect([0, 9, 10, 123_456].map((index) => JSON.stringify(peerPayload(index)).length)).toEqual([200, 200, 200, 200])
 })
 

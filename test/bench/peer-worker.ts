@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
  * How a peer is set up: `default` as its README shows it, `fastest` as its documentation lets it be fastest. pg-boss
- * knows two more: `loops`, several loops with larger batches than anybody would take, and `work`, its own workers.
+ * knows two more: `loops`, several loops with larger batches than a user would take, and `work`, its own workers.
  */
 export type PeerConfiguration = 'fastest' | 'loops' | 'work' | 'default'
 

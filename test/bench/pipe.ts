@@ -17,7 +17,7 @@ const PATIENCE_MS = 30_000
 /**
  * Lays a pipe, with as many shards as relays; resolves when each relay publishes one.
  *
- * @param inboxPrefix - where the relays have their acknowledgements sent, for whoever wants to see them too
+ * @param inboxPrefix - where the relays have their acknowledgements sent, for a listener that wants to see them too
  */
 export async function layPipe(servers: Servers, relayCount = 1, inboxPrefix?: string): Promise<Pipe> {
   const [database, stream] = await Promise.all([servers.database(), servers.stream()])

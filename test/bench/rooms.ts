@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { BUSINESS_SCHEMA } from './business.ts'
 import type { Bench } from './case.ts'
 import type { Opened } from './opened.ts'
-import type { BenchDatabase } from './servers.ts'
+import type { BenchDatabase, BenchStream } from './servers.ts'
 import { startWorker, type Worker } from './worker.ts'
-import type { AnnouncingServiceCommands, AnnouncingServiceConfig } from './workers/announcing-service.ts'
+import type { AnnouncingServiceCommands, AnnouncingServiceConfig, Events } from './workers/announcing-service.ts'
 import type { BranchServiceCommands, BranchServiceConfig } from './workers/branch-service.ts'
 import type { CoordinatorCommands, CoordinatorConfig } from './workers/coordinator.ts'
 import type { RelayCommands, RelayConfig } from './workers/relay.ts'
@@ -69,12 +69,11 @@ async function openOutbox({ servers }: Bench, opened: Opened, { server, atOnce }
   const service = await announcer(opened, {
     contender: 'outbox',
     ...{ database: database.url, connections: atOnce, url: '' },
-    ...(events > 0 && { events: { topic: `${stream.prefix}.order`, count: events } }),
   })
   const arrived = arrivals(events, stream, called)
   return {
     clients: [service, relay],
-    run: (count: number) => arrived(count, () => service.call('commit', count)),
+    run: (count: number) => arrived(count, () => service.call('commit', count, eventsOf(stream, events))),
     rowWrites: rowWritesOf(database),
   }
 }
@@ -97,12 +96,11 @@ async function openTwoPhase({ servers }: Bench, opened: Opened, { server, atOnce
   const service = await announcer(opened, {
     contender: 'two-phase',
     ...{ database: database.url, connections: atOnce, url: await relay.call('url') },
-    ...(events > 0 && { events: { topic: `${stream.prefix}.order`, count: events } }),
   })
   const arrived = arrivals(events, stream, called)
   return {
     clients: [service, relay],
-    run: (count: number) => arrived(count, () => service.call('commit', count)),
+    run: (count: number) => arrived(count, () => service.call('commit', count, eventsOf(stream, events))),
     rowWrites: rowWritesOf(database, store),
   }
 }
@@ -166,6 +164,10 @@ function arrivals(
     await commit()
     await until(Math.max(1, events) * count, () => (events > 0 ? stream.count() : worker.call('answered')))
   }
+}
+
+function eventsOf({ prefix }: BenchStream, count: number): Events | undefined {
+  return count === 0 ? undefined : { topic: `${prefix}.order`, count }
 }
 
 async function until(least: number, look: () => Promise<number>): Promise<void> {

@@ -73,7 +73,7 @@ function ownCommands(close: (() => Promise<unknown>) | undefined): CommandTable 
         await close?.()
         process.exit(0)
       } catch (error) {
-        // Whoever stops it does not listen any more.
+        // The bench, which stops it, does not listen any more.
         console.error(error)
         process.exit(1)
       }

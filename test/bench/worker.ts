@@ -49,7 +49,7 @@ process.on('exit', () => {
   for (const child of running.keys()) child.kill('SIGKILL')
 })
 
-/** Kills the workers that are left, where nobody waits for them any more. */
+/** Kills the workers that are left, where nothing waits for them any more. */
 export async function killWorkers(): Promise<void> {
   const left = [...running]
   for (const [child] of left) child.kill('SIGKILL')

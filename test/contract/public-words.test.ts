@@ -78,6 +78,12 @@ describe('public texts name the actor', () => {
     expect(found).toEqual([])
   })
 
+  test('in the bench, whose titles, names and notes become docs/performance.md', () => {
+    const sources = repositoryFiles(['test/bench'], ['.ts'])
+    expect(sources.length).toBeGreaterThan(50)
+    expect(sources.flatMap(({ path, text }) => unnamedIn(text).map((line) => `${path}: ${line}`))).toEqual([])
+  })
+
   test('finds a word that does not', () => {
     const code = ['// nobody there', "const name = 'nobody'", `f(\`one \${name} by nobody else\`)`].join('\n')
     expect(sentencesIn(code).filter((text) => ILL_NAMED.test(text))).toEqual(['} by nobody else`'])

@@ -39,7 +39,7 @@ export const cache: Case = {
     'A product is about 200 bytes of JSON, parsed and checked by the same zod schema everywhere, except by bentocache, which knows no schema.',
     '"GET, SET and DEL" is what one writes without a library: it keeps an old value when a load is overtaken by a change. bentocache and cachified do so too; what they are compared in here is time and loads.',
     `For the hot key ${READING} processes with ${READERS_EACH} readers each read one product as fast as they can, while a fourth changes it ${UPDATES_PER_SECOND} times a second.`,
-    'What is kept in the process: ours looks at the watch of the bucket, parses and checks the text again, so that each reader has a value of his own; a Map and cachified over a Map hand out the same object to all.',
+    'What is kept in the process: ours looks at the watch of the bucket, parses and checks the text again, so that each read returns a value of its own; a Map and cachified over a Map return the same object to all.',
     'Commit to invalidation runs from the return of commit() in one process to the answer of Redis in another, over outbox, relay, JetStream and the durable consumer; the committing process has no cache of its own, which it would have invalidated itself.',
   ],
   async run(bench) {
@@ -61,7 +61,7 @@ interface Rig extends AsyncDisposable {
 async function setUp(bench: Bench): Promise<Rig> {
   const database = await bench.servers.database()
   await database.pool.query(PRODUCTS_SCHEMA)
-  // A cache can be loaded again: nobody has it synced.
+  // A cache can be loaded again: it need not be synced.
   const redis = await bench.servers.redisAside({ appendonly: 'no' })
   const close = async () => {
     await database.drop()
@@ -79,7 +79,7 @@ async function openReaders({ bench, database, redis }: Rig, opened: Opened, cach
   return readers
 }
 
-/** In a quick run nobody but the control is compared with: each peer has to be started and warmed up. */
+/** In a quick run only the control is compared with: each peer has to be started and warmed up. */
 const inRun = ({ quick }: Bench, names: readonly CacheName[]) => (quick ? names.slice(0, 2) : names)
 
 async function measureFirstLevel(rig: Rig): Promise<readonly Measurement[]> {

@@ -26,7 +26,7 @@ export const flashSale: Case = {
   title: 'A flash sale: deducted in Redis, ordered in PostgreSQL, all of it durable',
   onlyInFull: true,
   caveats: [
-    `${PROCESSES} processes with one connection to Redis each (ioredis), ${AT_ONCE} purchases under way in each; everybody is somebody else. Redis syncs every write before it answers (appendfsync=always), PostgreSQL every commit.`,
+    `${PROCESSES} processes with one connection to Redis each (ioredis), ${AT_ONCE} purchases under way in each, each by a user of its own. Redis syncs every write before it answers (appendfsync=always), PostgreSQL every commit.`,
     'The clock runs from the first click until PostgreSQL counts as many orders as units. Shops, Redis, relay and PostgreSQL share the processors; there is no HTTP in front.',
     `"${INSERTS}": the rows of the orders, 500 a transaction, from memory. "${LOOK}": one script that compares and changes nothing.`,
     'DTM itself is not run: the scripts of its Redis store and its deduction are replayed in its order by the processes that buy, and its branch inserts barrier and order in a transaction of its own. In its favour nothing goes over HTTP, and nothing polls. It loses an order when a buyer sends it twice and the process that serves it dies; `test/integration/examples/flash-sale.test.ts` shows it.',
@@ -75,19 +75,19 @@ async function setUp({ servers }: Bench): Promise<Rig> {
 
 let stocks = 0
 
-/** Puts so many units on sale and lets so many people buy; resolves to how many of each 1,000 ms brought `done`. */
-async function sell(rig: Rig, way: Way, units: number, people: number, done: () => Promise<unknown>) {
+/** Puts so many units on sale and lets so many users buy; resolves to how many of each 1,000 ms brought `done`. */
+async function sell(rig: Rig, way: Way, units: number, buyers: number, done: () => Promise<unknown>) {
   stocks += 1
   const stock = `stock-${stocks}`
   const shops = rig.shops[way]
   for (const shop of shops) await shop.call('open', stock, units)
   await rig.database.pool.query('truncate orders')
   const startedAt = performance.now()
-  const served = await Promise.all(shops.map((shop) => shop.call('buy', stock, people / PROCESSES)))
+  const served = await Promise.all(shops.map((shop) => shop.call('buy', stock, buyers / PROCESSES)))
   const sum = served.reduce((total, each) => total + each, 0)
-  if (sum !== Math.min(units, people)) throw new Error(`${sum} were served of ${units}`)
+  if (sum !== Math.min(units, buyers)) throw new Error(`${sum} were served of ${units}`)
   await done()
-  return (people / (performance.now() - startedAt)) * 1000
+  return (buyers / (performance.now() - startedAt)) * 1000
 }
 
 async function measureOrders(bench: Bench, rig: Rig): Promise<readonly Measurement[]> {
@@ -128,7 +128,7 @@ async function insertAlone({ database: { pool } }: Rig, count: number): Promise<
 }
 
 async function measureRefusals(bench: Bench, rig: Rig): Promise<readonly Measurement[]> {
-  const refusals = (way: Way, people: number) => sell(rig, way, 0, people, async () => undefined)
+  const refusals = (way: Way, buyers: number) => sell(rig, way, 0, buyers, async () => undefined)
   const contenders = {
     [OURS]: () => refusals('postcommit', bench.scale(100_000, 30_000)),
     [DTM]: () => refusals('dtm', bench.scale(20_000, 6000)),
@@ -140,7 +140,7 @@ async function measureRefusals(bench: Bench, rig: Rig): Promise<readonly Measure
   )
   return [
     read(samples, {
-      ...{ name: 'people told that there is nothing left', unit: 'refusals/s', ours: OURS, limit: LOOK, peers: [DTM] },
+      ...{ name: 'buyers told that there is nothing left', unit: 'refusals/s', ours: OURS, limit: LOOK, peers: [DTM] },
       goals: [atLeast(30_000), ratioAtLeast(DTM, 2)],
     }),
   ]

@@ -18,13 +18,13 @@ const READS = 200
 const FEW = 'with 10,000 waiting'
 const MANY = 'with 1,000,000 waiting'
 
-/** What becomes more expensive when more waits, or when somebody forgets a transaction. */
+/** What becomes more expensive when more waits, or when a transaction is left open. */
 export const growth: Case = {
   name: 'growth',
   title: 'What grows with the backlog, and what does not',
   caveats: [
     'The cost of a message is the time of a drain divided by its messages; small backlogs carry the start of the drain.',
-    'The open transaction is one in a PostgreSQL of its own, so that it holds up nobody else; it has drawn its id before a million messages were written and handed on, and stays open for the time that the table says.',
+    'The open transaction is one in a PostgreSQL of its own, so that it holds up no other measurement; it has drawn its id before a million messages were written and handed on, and stays open for the time that the table says.',
   ],
   prepare: holdTransaction,
   async run(bench) {

@@ -22,7 +22,7 @@ const DELETE = 'DEL after COMMIT, which a crash leaves out'
 
 const TO_STORE = 'commit to invalidated in Redis'
 
-/** A service, a relay and whoever applies its invalidations, on servers that may be killed. */
+/** A service, a relay and a cache that applies its invalidations, on servers that may be killed. */
 interface Rig extends AsyncDisposable {
   readonly service: () => Promise<Worker<InvalidatingServiceCommands>>
   readonly relay: () => Promise<Worker<RelayCommands>>
@@ -101,7 +101,7 @@ export async function measureCrashes(bench: Bench): Promise<readonly Measurement
   await using rig = await setUp(bench)
   const service = await rig.service()
   await untilApplied(rig.invalidator, await service.call('change', PER_SECOND, 1000))
-  // One holds the outbox and one stands by; whoever has died is replaced by the next to stand by.
+  // One holds the outbox and one stands by; a relay that has died is replaced by the next to stand by.
   let standby = await rig.relay()
   const killRelay = async () => {
     rig.active.signal('SIGKILL')

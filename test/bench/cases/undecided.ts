@@ -89,11 +89,12 @@ async function crashAndWait({ service, store, relay, branches }: Rig): Promise<n
     () => false,
   )
   if (survived) throw new Error('the service was not killed')
-  const undecided = `select count(*)::int as count from postcommit.global_transaction where finished_at is null`
+  const undecided = `select (select count(*) from postcommit.global_transaction where finished_at is null)::int
+    + (select count(*) from postcommit.delivery where state <> 'confirmed')::int as count`
   await until(async () => (await count(store, undecided)) === 0)
   const { rows } = await store.pool.query<{ count: number; ms: number }>(
-    `select count(*)::int, max(extract(epoch from b.finished_at - t.created_at))::float8 * 1000 - $1 as ms
-from postcommit.global_transaction t join postcommit.branch b on b.transaction_id = t.id where t.status = 'succeed'`,
+    `select count(*)::int, max(extract(epoch from d.settled_at - t.created_at))::float8 * 1000 - $1 as ms
+from postcommit.global_transaction t join postcommit.delivery d on d.gid = t.gid where t.status = 'succeed'`,
     [CHECK_AFTER_MS],
   )
   const committed = await count(
@@ -115,7 +116,7 @@ async function measureOutage(bench: Bench): Promise<readonly Measurement[]> {
   for (let round = 0; round < bench.rounds; round += 1) {
     await branches.stop()
     await announce(rig)
-    // Until it is known that nobody answers.
+    // Until the relay knows that the service does not answer.
     await sleep(2000)
     await rig.relay.watch()
     samples.claimed.push(await claimedAtMost(rig.store))
@@ -177,8 +178,9 @@ async function claimedAtMost(store: BenchDatabase): Promise<number> {
   return most
 }
 
-const TRUNCATE = 'truncate postcommit.global_transaction, postcommit.branch, postcommit.branch_attempt'
-const SUCCEEDED = `select count(*)::int as count from postcommit.global_transaction where status = 'succeed'`
+const TRUNCATE =
+  'truncate postcommit.global_transaction, postcommit.branch, postcommit.branch_attempt, postcommit.delivery, postcommit.attempt'
+const SUCCEEDED = `select count(*)::int as count from postcommit.delivery where state = 'confirmed'`
 
 async function count({ pool }: BenchDatabase, query: string): Promise<number> {
   return (await pool.query<{ count: number }>(query)).rows[0]?.count ?? 0

@@ -14,7 +14,7 @@ const OFF = 'without wake-ups, the relay polling'
 /** What waking the relay costs a service that commits as fast as it can. */
 export const wakeUp: Case = {
   name: 'wake-up',
-  title: 'What waking the relay costs the one who commits',
+  title: 'What waking the relay costs the service that commits',
   caveats: [
     'The relay publishes meanwhile, in both, and takes processor time from the service: the rates are lower than those of the producer alone.',
   ],

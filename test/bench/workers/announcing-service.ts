@@ -13,8 +13,6 @@ export interface AnnouncingServiceConfig {
   readonly connections: number
   /** `bare`: no message. `outbox`: in its own database. `two-phase`: by a relay that cannot read its database. */
   readonly contender: 'bare' | 'outbox' | 'two-phase' | 'dtm'
-  /** How many events of this topic follow, instead of a call. */
-  readonly events?: { readonly topic: string; readonly count: number }
   /** Where the relay, or the replay of DTM, is reached. */
   readonly url: string
   /** The service that is called, for DTM, which knows addresses only. */
@@ -24,9 +22,15 @@ export interface AnnouncingServiceConfig {
   readonly failpoints?: string
 }
 
+/** How many events of which topic follow an order, instead of a call. */
+export interface Events {
+  readonly topic: string
+  readonly count: number
+}
+
 export type AnnouncingServiceCommands = {
   /** Places so many orders over all connections; resolves when the last of them is committed. */
-  commit(orders: number): Promise<void>
+  commit(orders: number, events?: Events | null): Promise<void>
   /** Places orders at `perSecond` on average for `ms`; resolves to how long each commit took, milliseconds, sorted. */
   paced(perSecond: number, ms: number): Promise<readonly number[]>
 }
@@ -39,18 +43,18 @@ serve<AnnouncingServiceConfig, AnnouncingServiceCommands>(async (config) => {
   const pool = new pg.Pool({ connectionString: database, max: connections, idleTimeoutMillis: 0 })
   const { order, close } = open(config, pool)
   let account = 0
-  const commit = (): Promise<unknown> => {
+  const commit = (events: Events | null = null): Promise<unknown> => {
     account = (account + 1) % ACCOUNTS
-    return order(account)
+    return order(account, events)
   }
   return {
     commands: {
-      async commit(orders) {
+      async commit(orders, events) {
         let left = orders
         const one = async (): Promise<void> => {
           while (left > 0) {
             left -= 1
-            await commit()
+            await commit(events)
           }
         }
         await Promise.all(Array.from({ length: connections }, one))
@@ -75,7 +79,7 @@ serve<AnnouncingServiceConfig, AnnouncingServiceCommands>(async (config) => {
 })
 
 interface Announcer {
-  readonly order: (account: number) => Promise<unknown>
+  readonly order: (account: number, events: Events | null) => Promise<unknown>
   readonly close: () => Promise<void>
 }
 
@@ -88,12 +92,12 @@ function open(config: AnnouncingServiceConfig, pool: pg.Pool): Announcer {
         close: async () => undefined,
       }
     case 'outbox':
-      return { order: orderOver(createOutbox({ db: pool }), config), close: async () => undefined }
+      return { order: orderOver(createOutbox({ db: pool })), close: async () => undefined }
     case 'two-phase': {
       const relay = createRelayClient({ url })
       const backQuery = { destination: 'orders', path: '/back-query' }
       const outbox = createOutbox({ db: pool, relay, backQuery, checkAfterMs: config.checkAfterMs ?? 10_000 })
-      return { order: orderOver(outbox, config), close: () => relay.close() }
+      return { order: orderOver(outbox), close: () => relay.close() }
     }
     case 'dtm': {
       const dtm = openDtmClient(url, connections)
@@ -110,11 +114,11 @@ function open(config: AnnouncingServiceConfig, pool: pg.Pool): Announcer {
   }
 }
 
-function orderOver(outbox: Outbox<pg.PoolClient>, { events }: AnnouncingServiceConfig): Announcer['order'] {
-  return (account) =>
+function orderOver(outbox: Outbox<pg.PoolClient>): Announcer['order'] {
+  return (account, events) =>
     outbox.commit(async (tx, message) => {
       await placeOrder(tx, account)
-      if (events === undefined) message.call('stock', '/plain', PAYLOAD)
+      if (events === null) message.call('stock', '/plain', PAYLOAD)
       else for (let event = 0; event < events.count; event += 1) message.publish(events.topic, PAYLOAD)
     })
 }

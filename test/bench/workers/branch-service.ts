@@ -1,14 +1,15 @@
 /**
- * A service whose branches are called, by whatever coordinates: `/plain` answers 200 and nothing else, every other path
+ * A service whose branches are called, by our relay or the replay of DTM: `/plain` answers 200 and nothing else, every other path
  * takes effect in a transaction behind the barrier, which reads the names of a branch in our headers and in DTM's query.
  * `/back-query` tells what became of prepared messages.
  */
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
+import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import pg from 'pg'
 import { backQueryHandler } from 'postcommit'
-import { barrierFrom } from 'postcommit/barrier'
+import { type Barrier, barrierFrom, createBarrier } from 'postcommit/barrier'
 import { ACCOUNTS } from '../business.ts'
 import { serve } from '../serve.ts'
 
@@ -24,6 +25,8 @@ export type BranchServiceCommands = {
   /** How many calls were answered 200 since the last `reset`. */
   answered(): number
   reset(): void
+  /** Makes so many transactions of branches over all connections, without a call; resolves to how many a second. */
+  transact(count: number): Promise<number>
 }
 
 const CONNECTIONS = 32
@@ -33,10 +36,10 @@ serve<BranchServiceConfig, BranchServiceCommands>(async ({ database, port = 0 })
   let answered = 0
   let account = 0
 
-  async function takeEffect(request: IncomingMessage): Promise<void> {
+  async function takeEffect(barrier: Barrier): Promise<void> {
     if (pool === undefined) throw new Error('no database')
     account = (account + 1) % ACCOUNTS
-    await barrierFrom(request).call(pool, (tx) =>
+    await barrier.call(pool, (tx) =>
       tx.query('update accounts set balance = balance - 1, updated_at = now() where id = $1', [account]),
     )
   }
@@ -51,7 +54,7 @@ serve<BranchServiceConfig, BranchServiceCommands>(async ({ database, port = 0 })
     request.resume()
     request.on('end', () => {
       if (path === '/plain') return answer(response, 200)
-      takeEffect(request).then(
+      takeEffect(barrierFrom(request)).then(
         () => answer(response, 200),
         () => answer(response, 500),
       )
@@ -68,6 +71,19 @@ serve<BranchServiceConfig, BranchServiceCommands>(async ({ database, port = 0 })
       answered: () => answered,
       reset: () => {
         answered = 0
+      },
+      async transact(count) {
+        const run = randomUUID()
+        const startedAt = performance.now()
+        let left = count
+        const one = async (): Promise<void> => {
+          while (left > 0) {
+            left -= 1
+            await takeEffect(createBarrier({ gid: `${run}-${left}`, branch: '1', op: 'action' }))
+          }
+        }
+        await Promise.all(Array.from({ length: CONNECTIONS }, one))
+        return (count / (performance.now() - startedAt)) * 1000
       },
     },
     async close() {

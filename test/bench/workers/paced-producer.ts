@@ -1,4 +1,4 @@
-/** A service that commits small transactions with one message each, at moments that nobody has rounded. */
+/** A service that commits small transactions with one message each, at moments that are not rounded. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { createOutbox } from 'postcommit'

@@ -18,8 +18,8 @@ export interface SaleBuyerConfig {
 export type SaleBuyerCommands = {
   /** Puts so many units on sale under a name of their own. */
   open(stock: string, units: number): Promise<void>
-  /** So many people each want one; resolves to how many got one. */
-  buy(stock: string, people: number): Promise<number>
+  /** So many users each want one; resolves to how many got one. */
+  buy(stock: string, buyers: number): Promise<number>
 }
 
 const BARE = `return tonumber(redis.call('get', KEYS[1]) or '0') < 1 and 'sold_out' or 'ok'`
@@ -44,10 +44,10 @@ serve<SaleBuyerConfig, SaleBuyerCommands>(async ({ redis, database, name, atOnce
         if (way === 'postcommit') await sale.open(pool, { key: stock, units: Math.max(1, units) })
         else await client.set(stock, units)
         // A stock of none cannot be opened; the one unit of it is bought here.
-        if (way === 'postcommit' && units === 0) await buyOne(`nobody-${stock}`, stock)
+        if (way === 'postcommit' && units === 0) await buyOne(`late-${stock}`, stock)
       },
-      async buy(stock, people) {
-        let left = people
+      async buy(stock, buyers) {
+        let left = buyers
         let served = 0
         const one = async (): Promise<void> => {
           while (left > 0) {

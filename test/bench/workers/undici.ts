@@ -1,4 +1,4 @@
-/** undici alone: the same calls to the same service, without anybody who remembers them. */
+/** undici alone: the same calls to the same service, and no record of them. */
 import { Pool } from 'undici'
 import { serve } from '../serve.ts'
 
