@@ -201,7 +201,7 @@ function openTransactions(
   options: SourceOptions,
   { send, ...parts }: { pool: pg.Pool; relayId: () => string | undefined; send: () => void },
 ) {
-  const notice = new RelayNotice(parts.pool)
+  const notice = new RelayNotice(parts.pool, parts.relayId)
   const onHandedOver = (): void => {
     send()
     notice.give()

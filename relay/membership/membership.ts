@@ -22,7 +22,7 @@ export interface MembershipOptions {
   readonly log: Logger
   /** What is known of the database from earlier connections. */
   readonly history: History
-  /** A service has committed something. */
+  /** A service has committed something, or another relay has something to do for all. */
   readonly onNotify: () => void
   /** Called every half second with who owns what. */
   readonly onShards: (shards: readonly ShardOwnership[], relays: number) => void
@@ -76,7 +76,9 @@ export async function join(options: MembershipOptions): Promise<Membership> {
       text: `select set_config('application_name', $1, false)`,
       values: [relaySessionName(entered)],
     })
-    client.on('notification', options.onNotify)
+    client.on('notification', ({ payload }) => {
+      if (payload !== entered) options.onNotify()
+    })
     await client.query({ text: 'listen postcommit' })
     return entered
   }

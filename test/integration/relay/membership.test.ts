@@ -4,6 +4,7 @@ import { createOutbox } from 'postcommit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { History } from '../../../relay/membership/history.ts'
 import { join, type Membership } from '../../../relay/membership/membership.ts'
+import { RelayNotice } from '../../../relay/relay-notice.ts'
 import { claimDue } from '../../../relay/store/delivery/claim-due.ts'
 import { takeShard } from '../../../relay/store/log/take-shard.ts'
 import { database, type TestDatabase } from '../../support/database.ts'
@@ -21,7 +22,7 @@ afterEach(async () => {
   await db.drop()
 })
 
-async function enter(name: string, leaseMs = 10_000): Promise<Membership> {
+async function enter(name: string, leaseMs = 10_000, onNotify = () => undefined): Promise<Membership> {
   const member = await join({
     source: 'main',
     database: { connectionString: db.url },
@@ -29,7 +30,7 @@ async function enter(name: string, leaseMs = 10_000): Promise<Membership> {
     leaseMs,
     log,
     history: new History({ source: 'main', log, retentionMs: 60_000 }),
-    onNotify: () => undefined,
+    onNotify,
     onShards: () => undefined,
   })
   members.push(member)
@@ -40,6 +41,18 @@ const names = async () =>
   (await db.pool.query('select name from postcommit.relay order by id')).rows.map(({ name }) => name)
 
 describe('membership', () => {
+  test('a notice of its own does not wake a relay: it has woken its loops before; it wakes the others', async () => {
+    const woken: string[] = []
+    const told = (name: string) => (): undefined => void woken.push(name)
+    const one = await enter('one', 10_000, told('one'))
+    await enter('two', 10_000, told('two'))
+    const notice = new RelayNotice(db.pool, () => one.id)
+    notice.give()
+    await eventually(async () => expect(woken).toEqual(['two']))
+    await createOutbox({ db: db.pool }).commit((_, message) => void message.call('stock', '/', 1))
+    await eventually(async () => expect(woken.toSorted()).toEqual(['one', 'two', 'two']))
+  })
+
   test('a relay whose connection is gone is buried at once: its shards and claims are free', async () => {
     const dead = await enter('dead')
     await takeShard(db.pool, 0, dead.id)
