@@ -7,6 +7,7 @@ import { flashSale } from './cases/flash-sale.ts'
 import { growth } from './cases/growth.ts'
 import { http } from './cases/http.ts'
 import { latency } from './cases/latency.ts'
+import { network } from './cases/network.ts'
 import { peers } from './cases/peers.ts'
 import { producer } from './cases/producer.ts'
 import { saga } from './cases/saga.ts'
@@ -16,6 +17,7 @@ import { wakeUp } from './cases/wake-up.ts'
 /** Everything that is measured, in the order in which it is. */
 export const cases: readonly Case[] = [
   producer,
+  network,
   drain,
   latency,
   growth,
