@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { openPublishFrame } from '../../../relay/broker/publish-frame.ts'
 import { nats, type TestNats } from '../../support/nats.ts'
 
@@ -72,6 +72,20 @@ describe('openPublishFrame', () => {
     )
     expect(quick).toEqual(expected)
     expect(slow).toEqual(expected)
+  })
+
+  test('text goes as one piece of bytes, past the publish of the client; bytes and other connections do not', async () => {
+    const nc = await broker.connect()
+    const published = vi.spyOn(nc, 'publish')
+    const publish = openPublishFrame(nc)
+    publish('frame.way', 'answers', headOf('text'), '{"n":1}')
+    expect(published).not.toHaveBeenCalled()
+    expect(nc.stats().outMsgs).toBe(1)
+    publish('frame.way', 'answers', headOf('bytes'), new Uint8Array([1]))
+    expect(published).toHaveBeenCalledTimes(1)
+    openPublishFrame(disguised(nc))('frame.way', 'answers', headOf('text'), '{"n":1}')
+    expect(published).toHaveBeenCalledTimes(2)
+    await nc.flush()
   })
 
   test('bytes that are waiting to be sent are not written over by those that follow', async () => {
