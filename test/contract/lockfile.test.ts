@@ -78,7 +78,9 @@ test('dependencies are pinned to one version', () => {
     const { dependencies = {}, devDependencies = {} } = JSON.parse(
       readFileSync(join(repositoryFolder, path), 'utf8'),
     ) as { dependencies?: Record<string, string>; devDependencies?: Record<string, string> }
-    return Object.entries({ ...dependencies, ...devDependencies }).filter(([, range]) => !/^\d/.test(range))
+    return Object.entries({ ...dependencies, ...devDependencies }).filter(
+      ([, range]) => !/^(npm:[a-z-]+@)?\d/.test(range),
+    )
   })
   expect(ranges).toEqual([])
 })
