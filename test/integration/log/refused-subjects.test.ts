@@ -302,22 +302,24 @@ async function bestP99(): Promise<number> {
 }
 
 test('healthy keys are as quick beside a refused subject as without it', async () => {
-  const rows: Record<string, { without: string; beside: string; ratio: string }> = {}
+  await addStream(healthyName)
+  await start()
+  await p99OfHealthyKeys()
+  const without = await bestP99()
+  const rows: Record<string, { beside: string; ratio: string }> = {}
   for (const [name, { subject, begin }] of Object.entries(CONDITIONS)) {
-    await addStream(healthyName)
-    await start()
-    await p99OfHealthyKeys()
-    const without = await bestP99()
     await begin()
     for (const key of ['k', 'l']) for (const n of [1, 2]) await commit(subject, n, key)
     const beside = await bestP99()
-    const ratio = (beside / without).toFixed(2)
-    rows[name] = { without: `${without.toFixed(1)} ms`, beside: `${beside.toFixed(1)} ms`, ratio }
+    rows[name] = { beside: `${beside.toFixed(1)} ms`, ratio: (beside / without).toFixed(2) }
     expect(beside, name).toBeLessThan(2 * Math.max(without, RESOLUTION_MS))
     await relay?.stop()
     for await (const { config } of manager.streams.list()) await manager.streams.delete(config.name)
     await db.drop()
     db = await database()
+    await addStream(healthyName)
+    await start()
+    await p99OfHealthyKeys()
   }
-  console.table(rows)
+  console.table({ 'without any': { beside: `${without.toFixed(1)} ms`, ratio: '1.00' }, ...rows })
 }, 240_000)
