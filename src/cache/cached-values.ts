@@ -1,5 +1,6 @@
 import type { Invalidatable } from '../invalidation.ts'
 import { PostcommitError } from '../protocol/errors.ts'
+import { checkKey, plainKey } from './cache-key.ts'
 import type { CacheStats } from './cache-stats.ts'
 import type { Verification } from './verify.ts'
 
@@ -45,7 +46,7 @@ export interface VerifyOptions {
  * Values that another service caches under this name: enough for `message.invalidate`, which reaches them through the
  * relay.
  *
- * @throws `POSTCOMMIT_INVALID_OPTIONS`.
+ * @throws `POSTCOMMIT_INVALID_OPTIONS`; its `keyOf` throws `POSTCOMMIT_INVALID_CACHE_KEY`.
  * @example
  * ```ts
  * const products = valuesNamed<number>('product')
@@ -55,10 +56,10 @@ export interface VerifyOptions {
  * })
  * ```
  */
-export function valuesNamed<Id = string>(name: string, key: (id: Id) => string | number = String): Invalidatable<Id> {
+export function valuesNamed<Id = string>(name: string, key: (id: Id) => string | number = plainKey): Invalidatable<Id> {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(name)) {
     const reason = 'name is not 1 to 64 of A-Z a-z 0-9 _ -'
     throw new PostcommitError('POSTCOMMIT_INVALID_OPTIONS', { function: 'valuesNamed', reason })
   }
-  return { name, keyOf: (id) => String(key(id)) }
+  return { name, keyOf: (id) => checkKey(name, key(id)) }
 }

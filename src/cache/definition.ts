@@ -1,6 +1,7 @@
 import { type Duration, readDuration } from '../duration.ts'
 import { PostcommitError } from '../protocol/errors.ts'
 import type { StandardSchema } from '../standard-schema.ts'
+import { checkKey, plainKey } from './cache-key.ts'
 
 /** What a kind of values is. */
 export interface DefinitionOptions<Id, Value> {
@@ -23,10 +24,14 @@ export interface DefinitionOptions<Id, Value> {
   /**
    * Reads the value from the database, from its primary: what a replica does not know yet would be kept. Undefined and
    * null mean that there is none, which is kept too. What it throws reaches the reader and is not kept. It must end, so
-   * give its query a timeout: readers of the same key wait for it.
+   * give its query a timeout: readers of the same key wait for it. It runs in the asynchronous context
+   * (`AsyncLocalStorage`) of the reader that began it; what it loads is for all readers, so it must not depend on that.
    */
   readonly load: (id: Id) => unknown
-  /** Reads several at once, in the order of the ids; used instead of `load` for what is missing at the same time. */
+  /**
+   * Reads several at once, in the order of the ids; used instead of `load` for what is missing at the same time. It is for
+   * several readers, and runs in the asynchronous context of none of them.
+   */
   readonly loadMany?: (ids: readonly Id[]) => Promise<readonly unknown[]> | readonly unknown[]
   /**
    * `fresh` (default): once an invalidation is done, no read that begins later is answered with what was there before.
@@ -51,13 +56,12 @@ export interface CompiledDefinition<Id> {
 }
 
 const NAME = /^[A-Za-z0-9_-]{1,64}$/
-const KEY_CHARACTERS = 180
 const DAY_MS = 86_400_000
 const NEGATIVE_TTL_MS = 60_000
 
 /** @throws `POSTCOMMIT_INVALID_OPTIONS` naming the option. */
 export function compileDefinition<Id>(name: string, options: DefinitionOptions<Id, unknown>): CompiledDefinition<Id> {
-  const { key = String, jitter = 0.1, mode = 'fresh' } = options
+  const { key = plainKey, jitter = 0.1, mode = 'fresh' } = options
   if (!NAME.test(name)) throw invalidOptions('name is not 1 to 64 of A-Z a-z 0-9 _ -')
   const ttlMs = duration('ttl', options.ttl, 1, 366 * DAY_MS)
   const negativeTtlMs = duration('negativeTtl', options.negativeTtl ?? Math.min(NEGATIVE_TTL_MS, ttlMs), 1, ttlMs)
@@ -73,18 +77,6 @@ export function compileDefinition<Id>(name: string, options: DefinitionOptions<I
     leaseMs,
     keyOf: (id) => checkKey(name, key(id)),
   }
-}
-
-function checkKey(cache: string, given: string | number): string {
-  const refuse = (reason: string): never => {
-    throw new PostcommitError('POSTCOMMIT_INVALID_CACHE_KEY', { cache, reason })
-  }
-  if (typeof given !== 'string' && typeof given !== 'number') refuse(`it is a ${typeof given}, not a string`)
-  const key = String(given)
-  if (key === '' || key === '[object Object]') refuse(`it is ${JSON.stringify(key)}`)
-  if (key.length > KEY_CHARACTERS) refuse(`it has more than ${KEY_CHARACTERS} characters`)
-  if (/[\p{Cc}\p{Surrogate}]/u.test(key)) refuse('it has control characters or lone surrogates')
-  return key
 }
 
 function duration(name: string, value: Duration, leastMs: number, mostMs: number): number {

@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+
 /** Loads one value. */
 export type Load<Id> = (id: Id) => Promise<unknown>
 
@@ -7,10 +9,14 @@ interface Wanted<Id> {
   readonly reject: (error: unknown) => void
 }
 
-/** What is wanted within one turn of the event loop is loaded by one call. */
+/**
+ * What is wanted within one turn of the event loop is loaded by one call. It is for several readers, so it runs in the
+ * asynchronous context of none of them: a tenant or user that one of them had stored there is not that of the others.
+ */
 export function gatherLoads<Id>(
   loadMany: (ids: readonly Id[]) => Promise<readonly unknown[]> | readonly unknown[],
 ): Load<Id> {
+  const outside = AsyncLocalStorage.snapshot()
   let wanted: Wanted<Id>[] = []
 
   async function loadWanted(): Promise<void> {
@@ -29,6 +35,6 @@ export function gatherLoads<Id>(
 
   return (id) =>
     new Promise((resolve, reject) => {
-      if (wanted.push({ id, resolve, reject }) === 1) setImmediate(() => void loadWanted())
+      if (wanted.push({ id, resolve, reject }) === 1) outside(() => setImmediate(() => void loadWanted()))
     })
 }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { sleep } from '../clock.ts'
 import type { Attendance } from './attendance.ts'
 import type { CountedStats } from './cache-stats.ts'
@@ -21,6 +22,8 @@ export interface KeyReaderOptions<Id, Value> {
 }
 
 interface Waiter<Value> {
+  /** Runs something in the asynchronous context of this reader. Undefined: it is the one in which the room was opened. */
+  readonly inContext?: (<R>(work: () => R) => R) | undefined
   readonly resolve: (value: Value | null) => void
   readonly reject: (error: unknown) => void
 }
@@ -69,7 +72,7 @@ export class KeyReader<Id, Value> {
     const key = this.#options.definition.keyOf(id)
     return new Promise((resolve, reject) => {
       const room = this.#rooms.get(key)
-      if (room !== undefined) room.queue.push({ resolve, reject })
+      if (room !== undefined) room.queue.push({ resolve, reject, inContext: AsyncLocalStorage.snapshot() })
       else void this.#serve(key, id, { resolve, reject })
     })
   }
@@ -79,7 +82,10 @@ export class KeyReader<Id, Value> {
     this.#rooms.set(key, room)
     while (room.members.length > 0) {
       try {
-        const found = await this.#read(key, id, room)
+        const [{ inContext } = first] = room.members
+        // A load is for the reader that begins it, and runs where that reader is: its tenant, its trace.
+        const reading = () => this.#read(key, id, room)
+        const found = await (inContext === undefined ? reading() : inContext(reading))
         admit(room, found.alsoFor)
         if (!found.isHit) this.#options.stats.misses += room.members.length
         const handingOut = this.#handOut(found, room.members)

@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { encodePayload } from './payload.ts'
@@ -39,10 +40,33 @@ describe('encodePayload', () => {
     ['a Map', new Map([[1, 2]])],
     ['a Set inside', { a: new Set() }],
     ['a typed array inside', { a: new Uint8Array(1) }],
+    ['a Buffer inside', { a: Buffer.from('a') }],
+    ['a promise', Promise.resolve(1)],
+    ['a promise inside', { a: Promise.resolve(1) }],
+    ['an Error', new Error('x')],
+    ['an Error with properties', Object.assign(new Error('x'), { code: 'E' })],
+    ['a RegExp inside', { a: /a/ }],
+    ['a WeakMap', new WeakMap()],
+    ['URLSearchParams inside', { a: new URLSearchParams('a=1') }],
+    ['Headers inside', { a: new Headers({ a: '1' }) }],
+    ['an iterator inside', { a: [1].values() }],
+    ['a Blob inside', { a: new Blob(['x']) }],
+    ['a boxed NaN', Object(Number.NaN)],
+    ['a boxed bigint', Object(1n)],
     ['an invalid Date', new Date('x')],
     ['65 levels', JSON.parse('['.repeat(66) + ']'.repeat(66))],
   ])('refuses %s', (_, payload) => {
     expect(() => encode(payload)).toThrow(expect.objectContaining({ code: 'POSTCOMMIT_INVALID_PAYLOAD' }))
+  })
+
+  test('takes plain objects, also of null and of another realm, classes with properties, and what has a toJSON', () => {
+    class Money {
+      cents = 5
+    }
+    expect(encode([{}, Object.create(null), runInNewContext('({ a: {} })'), new Money()])).toEqual({
+      text: '[{},{},{"a":{}},{"cents":5}]',
+    })
+    expect(encode(new URL('http://a/'))).toEqual({ text: '"http://a/"' })
   })
 
   test('says where the problem is', () => {

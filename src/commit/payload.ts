@@ -6,9 +6,10 @@ const DEPTH_MAX = 64
 /**
  * Turns a payload into the exact content that is stored, signed and sent.
  *
- * Values that JSON would change in silence are refused rather than changed: `NaN` becomes null, a `Map` becomes `{}`,
- * a function disappears, a lone surrogate becomes U+FFFD in a PostgreSQL text, NUL cannot be stored at all.
- * Properties that are `undefined` are left out, as everywhere in JavaScript.
+ * Values that JSON would change in silence are refused rather than changed: `NaN` becomes null, a `Map`, a promise and
+ * an `Error` become `{}`, bytes inside become an object of numbers, a function disappears, a lone surrogate becomes
+ * U+FFFD in a PostgreSQL text, NUL cannot be stored at all. Properties that are `undefined` are left out, as everywhere in
+ * JavaScript; an object of a class is its enumerable properties, and must have one.
  *
  * @param target - the topic or destination, for the error
  * @throws `POSTCOMMIT_INVALID_PAYLOAD`, `POSTCOMMIT_PAYLOAD_TOO_LARGE`.
@@ -55,6 +56,8 @@ function textProblem(text: string, path: string): string | undefined {
 function objectProblem(value: object, path: string, depth: number, ancestors: Set<object>): string | undefined {
   if (depth > DEPTH_MAX) return `${path} is nested deeper than ${DEPTH_MAX}`
   if (ancestors.has(value)) return `${path} refers to itself`
+  const lost = lostKind(value)
+  if (lost !== undefined) return `${path} is ${lost}, which JSON cannot carry`
   if ('toJSON' in value && typeof value.toJSON === 'function') {
     if (value instanceof Date && Number.isNaN(value.getTime())) return `${path} is an invalid Date`
     return problemOf(value.toJSON(''), path, depth + 1, ancestors)
@@ -67,10 +70,28 @@ function objectProblem(value: object, path: string, depth: number, ancestors: Se
   return problem
 }
 
+/**
+ * What JSON would lose of an object, if that is known. What a class of the platform holds is in no property, so JSON
+ * writes `{}`: the same is true of any object without properties that is not a plain one.
+ */
+function lostKind(value: object): string | undefined {
+  if (value instanceof Error) return 'an Error'
+  if (ArrayBuffer.isView(value)) return 'bytes or a view of them'
+  if (BOXED.some((boxed) => value instanceof boxed)) return 'a boxed primitive'
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (Array.isArray(value) || 'toJSON' in value || isPlain(prototype) || Object.keys(value).length > 0) return undefined
+  const { name } = (prototype as object).constructor
+  return `an object of the class ${name || '(without a name)'} without properties`
+}
+
+const BOXED = [Number, String, Boolean, BigInt, Symbol]
+
+/** Also of another realm, as in a sandbox of tests: the one that has no prototype itself. */
+function isPlain(prototype: unknown): boolean {
+  return typeof prototype !== 'object' || prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
 function recordProblem(value: object, path: string, depth: number, ancestors: Set<object>): string | undefined {
-  if (value instanceof Map || value instanceof Set || ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
-    return `${path} is a ${value.constructor.name}, which JSON cannot carry`
-  }
   return first(Object.entries(value), ([name, item]) => {
     if (item === undefined) return undefined
     return textProblem(name, `a name in ${path}`) ?? problemOf(item, `${path}.${name}`, depth + 1, ancestors)
