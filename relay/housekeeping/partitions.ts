@@ -3,6 +3,7 @@ import { createPartition } from '../store/log/create-partition.ts'
 import { deleteFromDefault } from '../store/log/delete-from-default.ts'
 import { drawIds } from '../store/log/draw-ids.ts'
 import { dropPartition } from '../store/log/drop-partition.ts'
+import { selectDefaultHas } from '../store/log/select-default-has.ts'
 import { selectLogProgress } from '../store/log/select-log-progress.ts'
 import { selectPartitionBegun } from '../store/log/select-partition-begun.ts'
 import { selectPartitionExpired } from '../store/log/select-partition-expired.ts'
@@ -28,6 +29,9 @@ const PARTITION_AGE_MIN_MS = 60_000
 const CHECK_VIOLATION = '23514'
 const LOCK_NOT_AVAILABLE = '55P03'
 
+/** Ids within this part of a partition may be given while one is made. */
+const NEAR_PART = 4n
+
 /** Makes the partitions that the log will need next. */
 export async function makePartitionsAhead(client: Queryable, log: Logger): Promise<void> {
   const { partitionSize } = await selectInstallation(client)
@@ -36,13 +40,15 @@ export async function makePartitionsAhead(client: Queryable, log: Logger): Promi
   const current = sequence / partitionSize
   for (let index = current; index <= current + AHEAD; index += 1n) {
     const name = `outbox_p${index}`
-    if (existing.has(name)) continue
+    const [start, end] = [index * partitionSize, (index + 1n) * partitionSize]
+    // What arrived while no relay was running stays in the default partition.
+    if (existing.has(name) || (await selectDefaultHas(client, start, end))) continue
     try {
-      await createPartition(client, name, index * partitionSize, (index + 1n) * partitionSize)
+      await createPartition(client, name, { start, end, isNear: start - sequence < partitionSize / NEAR_PART })
       log.info({ partition: name }, 'partition made')
     } catch (error) {
       await client.query({ text: 'rollback' })
-      // The default partition holds ids of this range: they arrived while no relay was running, and stay there.
+      // They arrived since it was looked at.
       if (!hasCode(error, CHECK_VIOLATION) && !hasCode(error, LOCK_NOT_AVAILABLE)) throw error
     }
   }
