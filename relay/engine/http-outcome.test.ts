@@ -62,6 +62,9 @@ describe('readRetryAfter', () => {
     ['Sat, 21 Nov 2026 12:00:05 GMT', 5000],
     ['Sat, 21 Nov 2026 11:00:00 GMT', 0],
     ['Sun, 22 Nov 2026 12:00:00 GMT', 3_600_000],
+    ['Saturday, 21-Nov-26 12:00:05 GMT', 5000],
+    ['Sat Nov 21 12:00:05 2026', 5000],
+    ['9999999999', 3_600_000],
   ])('%s', (value, ms) => {
     expect(readRetryAfter(value, NOW)).toBe(ms)
   })

@@ -51,10 +51,16 @@ export function readHttpFailure(error: unknown): Extract<CallAnswer, { kind: 'un
   return { kind: 'unanswered', result: UNREACHED.test(code) ? 'away' : 'failed', error: `no answer: ${code}` }
 }
 
-/** Seconds or an HTTP date; at most an hour; undefined if it is neither. */
+/** Seconds or an HTTP date in one of its three forms (RFC 9110, 5.6.7); at most an hour; undefined if it is neither. */
 export function readRetryAfter(value: string | undefined, nowMs: number): number | undefined {
   const text = value?.trim() ?? ''
-  // Date.parse takes "1.5" and "-5" for dates of its own; an HTTP date begins with the day of the week.
-  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : /^[A-Z][a-z]{2}/.test(text) ? Date.parse(text) - nowMs : NaN
+  const ms = /^\d{1,20}$/.test(text) ? Number(text) * 1000 : readHttpDate(text) - nowMs
   return Number.isNaN(ms) ? undefined : Math.min(RETRY_AFTER_CAP_MS, Math.max(0, ms))
+}
+
+function readHttpDate(text: string): number {
+  // Date.parse takes "1.5" and "-5" for dates of its own; an HTTP date begins with the day of the week.
+  if (!/^[A-Z][a-z]{2}/.test(text)) return Number.NaN
+  // The form of C's asctime names no zone, and means GMT.
+  return Date.parse(/^[A-Z][a-z]{2} /.test(text) ? `${text} GMT` : text)
 }

@@ -8,18 +8,18 @@ import { handler } from './handler.ts'
 const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
 const body = '{"sku":"a"}'
 
-function signed(id: string, change: Record<string, string> = {}): Record<string, string> {
+function signed(id: string, change: Record<string, string> = {}, content = body): Record<string, string> {
   const at = new Date()
   return {
     'content-type': 'application/json',
     'webhook-id': id,
     'webhook-timestamp': String(Math.floor(at.getTime() / 1000)),
-    'webhook-signature': new Webhook(secret).sign(id, at, body),
+    'webhook-signature': new Webhook(secret).sign(id, at, content),
     ...change,
   }
 }
 
-async function call(headers: Record<string, string>, thrown?: Error) {
+async function call(headers: Record<string, string>, thrown?: Error, content = body) {
   const seen: BranchDelivery[] = []
   const errors: unknown[] = []
   const { fetch } = branchHandler({
@@ -30,7 +30,7 @@ async function call(headers: Record<string, string>, thrown?: Error) {
       if (thrown !== undefined) throw thrown
     },
   })
-  const response = await fetch(new Request('http://stock/deduct', { method: 'POST', headers, body }))
+  const response = await fetch(new Request('http://stock/deduct', { method: 'POST', headers, body: content }))
   return { status: response.status, text: await response.text(), seen, errors }
 }
 
@@ -52,6 +52,12 @@ test('takes a message as the action of the branch that its number is', async () 
   const { status, seen } = await call(signed('order-1:2', { 'postcommit-branch': '2', 'postcommit-op': 'action' }))
   expect(status).toBe(204)
   expect(seen).toMatchObject([{ gid: 'order-1', branch: '2', op: 'action' }])
+})
+
+test('takes a step without data as one without a payload', async () => {
+  const { status, seen } = await call(signed('order-1:stock.a:action', {}, ''), undefined, '')
+  expect(status).toBe(204)
+  expect(seen).toMatchObject([{ gid: 'order-1', op: 'action', payload: undefined }])
 })
 
 describe('what no relay sends is refused', () => {

@@ -39,7 +39,9 @@ function mediaType(contentType: string | undefined): string | undefined {
   return contentType?.split(';', 1)[0]?.trim().toLowerCase()
 }
 
+/** Nothing is no JSON, and no problem either: the step of a saga that has no data is called with none. */
 function readJson(bytes: Uint8Array): Content | ContentProblem {
+  if (bytes.length === 0) return { content: '', value: undefined }
   let content: string
   try {
     content = UTF8.decode(bytes)
