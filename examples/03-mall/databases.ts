@@ -103,7 +103,11 @@ async function onPostgres(url: string, ...statements: readonly string[]): Promis
 
 async function onMariadb(url: string, work: (pool: mysql.Pool) => Promise<unknown>): Promise<void> {
   const pool = mysql.createPool({ uri: url, connectionLimit: 1 })
-  await work(pool).finally(() => pool.end())
+  try {
+    await work(pool)
+  } finally {
+    await pool.end()
+  }
 }
 
 function nameOf(url: string): string {

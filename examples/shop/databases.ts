@@ -44,5 +44,9 @@ export async function createDatabases(serverUrl: string): Promise<Databases> {
 async function runOnce(url: string, sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
-  await client.query(sql).finally(() => client.end())
+  try {
+    await client.query(sql)
+  } finally {
+    await client.end()
+  }
 }

@@ -174,7 +174,7 @@ export class OwnedShards {
     log.info({ source, shard, epoch: taken.epoch }, 'publishing')
     void publisher.ended
       .catch((error: Error) => log.warn({ source, shard, error: error.message }, 'publishing stopped'))
-      .finally(() => this.#end(lane))
+      .then(() => this.#end(lane))
     return true
   }
 

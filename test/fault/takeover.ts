@@ -20,7 +20,11 @@ const folder = await mkdtemp(join(tmpdir(), 'postcommit-takeover-'))
 try {
   await using stage = await openStage(folder, { relays: 2 })
   const nats = await connect({ servers: stage.nats.url })
-  process.exitCode = (await measure(stage, nats).finally(() => nats.close())) ? 0 : 1
+  try {
+    process.exitCode = (await measure(stage, nats)) ? 0 : 1
+  } finally {
+    await nats.close()
+  }
 } finally {
   await rm(folder, { recursive: true, force: true })
 }

@@ -165,7 +165,11 @@ async function createDatabases(serverUrl: string) {
   await onServer(addressOf('postgres'), `create database ${names.transactions}`)
   const client = new pg.Client({ connectionString: urls.transactions })
   await client.connect()
-  await applyMigrations(client, names.transactions).finally(() => client.end())
+  try {
+    await applyMigrations(client, names.transactions)
+  } finally {
+    await client.end()
+  }
   for (const name of [names.orders, names.stock]) {
     await onServer(addressOf('postgres'), `create database ${name} template ${names.transactions}`)
   }
@@ -182,7 +186,11 @@ async function createDatabases(serverUrl: string) {
 async function onServer(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
-  await client.query(statement).finally(() => client.end())
+  try {
+    await client.query(statement)
+  } finally {
+    await client.end()
+  }
 }
 
 async function fill(orders: pg.Pool, stock: pg.Pool, amounts: readonly number[]): Promise<void> {

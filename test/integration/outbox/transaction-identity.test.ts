@@ -59,7 +59,7 @@ const ways: Readonly<
       return work(say)
     }),
   'commit, no message': (client, work) => committing(client, work),
-  'commit, messages that are announced': (client, work) => {
+  'commit, messages that are announced': async (client, work) => {
     const relay = createRelayClient({ url: double.url })
     const options = { relay, backQuery: { url: 'http://127.0.0.1:9/back-query' } }
     const run =
@@ -72,7 +72,11 @@ const ways: Readonly<
             message.publish('order.placed', 1)
             return work((text) => sql.raw(text).execute(tx))
           })
-    return run.finally(() => relay.close())
+    try {
+      await run
+    } finally {
+      await relay.close()
+    }
   },
   'inbox.once': (client, work) => {
     const delivery = { gid: 'g', branch: 1, content: '1' }
