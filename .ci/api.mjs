@@ -53,7 +53,9 @@ const configs = ENTRIES.map(configOf)
 const [first] = configs
 const additionalEntryPoints = configs.map(({ mainEntryPointFilePath }) => mainEntryPointFilePath)
 const compilerState = CompilerState.create(first, { additionalEntryPoints })
-const changed = ENTRIES.filter((_, index) => !isCurrent(configs[index])).map(({ report }) => `docs/api/${report}.api.md`)
+const changed = ENTRIES.filter((_, index) => !isCurrent(configs[index])).map(
+  ({ report }) => `docs/api/${report}.api.md`,
+)
 if (changed.length > 0) {
   process.exitCode = 1
   console.error(`not what the code exports: ${changed.join(', ')}\nIf the change is meant, run: npm run api`)
