@@ -26,8 +26,12 @@ afterAll(async () => {
 const goTo = (partition: number) => db.pool.query(`select setval('postcommit.outbox_id', $1)`, [partition * SIZE])
 const commit = () => createOutbox({ db: db.pool, wake: 'off' }).commit((_, message) => message.publish('a.b', 1))
 const waiting = async () =>
-  (await db.pool.query(`select from pg_locks where not granted and relation::regclass::text like 'postcommit.outbox%'`))
-    .rowCount
+  (
+    await db.pool.query(
+      `select from pg_locks l join pg_database d on d.oid = l.database
+where not l.granted and l.relation::regclass::text like 'postcommit.outbox%' and d.datname = current_database()`,
+    )
+  ).rowCount
 
 test('a partition that is made while an id of its range is being given refuses no commit', async () => {
   const locker = await db.pool.connect()

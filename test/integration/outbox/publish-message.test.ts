@@ -76,7 +76,12 @@ test.each([
       done = true
     })
     const isWaiting = async () =>
-      (await db.pool.query(`select from pg_locks where not granted and locktype = 'advisory'`)).rowCount
+      (
+        await db.pool.query(
+          `select from pg_locks l join pg_database d on d.oid = l.database
+where not l.granted and l.locktype = 'advisory' and d.datname = current_database()`,
+        )
+      ).rowCount
     await eventually(async () => expect(await isWaiting()).toBe(1))
     const waited = !done
     const { rows: drawn } = await db.pool.query('select last_value as id from postcommit.outbox_id')
