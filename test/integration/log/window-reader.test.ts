@@ -201,11 +201,11 @@ describe('WindowReader', () => {
     const held: (() => void)[] = []
     const publisher = startPublisher(shard, createMetrics(), [], (_, settle) => void held.push(() => settle(ACKED)))
     // Three pages of 8 MiB. Each message that is acknowledged later makes room for no more than that again.
-    await eventually(() => expect(held.length).toBeGreaterThanOrEqual(48))
+    await eventually(() => expect(held.length).toBeGreaterThanOrEqual(48), { timeoutMs: 20_000 })
     await sleep(200)
     for (let settled = 0; settled < 120; settled += 1) {
       expect(held.length - settled).toBeLessThanOrEqual(70)
-      await eventually(() => expect(held.length).toBeGreaterThan(settled))
+      await eventually(() => expect(held.length).toBeGreaterThan(settled), { timeoutMs: 20_000 })
       held[settled]?.()
     }
     await publisher.stop(5000)
