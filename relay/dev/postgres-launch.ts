@@ -34,8 +34,9 @@ export async function launchPostgres(launch: PostgresLaunch, port: number | unde
   for (let attempts = 1; ; attempts += 1) {
     const failure = await launchOnce(launch, candidate)
     if (failure === undefined) break
-    // Sessions of a killed server may still be busy with their last statement: they hold its shared memory.
-    const isHeldBack = failure.includes('shared memory block')
+    // A killed server may still be in the process table, and its sessions busy with their last statement: they hold its
+    // pid file and its shared memory for a moment.
+    const isHeldBack = /shared memory block|lock file "postmaster\.pid" already exists/.test(failure)
     // A port that was free when it was chosen may be taken by now.
     const isPortTaken = failure.includes('Address already in use')
     if (attempts === ATTEMPTS_MAX || !(isHeldBack || (isPortTaken && port === undefined))) {
